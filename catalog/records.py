@@ -146,6 +146,17 @@ def next_version(home: Home, kind: str, name: str) -> str:
     return str(max(taken, default=0) + 1)
 
 
+def version_for(home: Home, kind: str, name: str, asked: str, wanted_fingerprint: str) -> str:
+    """The version to make: the one asked for, else the newest that is this very thing, else the next free number."""
+    parse_ref(f"{name}@{asked}" if asked else name)
+    if asked:
+        return asked
+    for version in reversed(versions(home, kind, name)):
+        if load_record(home.artifact(kind, name, version) / RECORD).fingerprint == wanted_fingerprint:
+            return version
+    return next_version(home, kind, name)
+
+
 def same_or_conflict(
     existing: Record, wanted_fingerprint: str, wanted_config: dict, wanted_inputs: Iterable[str]
 ) -> None:
