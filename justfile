@@ -25,6 +25,11 @@ crawl *args: (_setup "data")
 near *args: (_setup "data")
     @{{ python }} -P -m configs near "$@"
 
+# Learn a tokenizer from a corpus: `just train-tokenizer [NAME] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+train-tokenizer *args: (_setup "data" "training")
+    @{{ python }} -P -m configs train-tokenizer "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

@@ -9,9 +9,14 @@ just near "is this text already here?" --in docs@1
 import sys
 
 from catalog.commands import run
-from configs import build_corpus, crawl, near
+from configs import build_corpus, crawl, near, tokenizers
 
-VERBS = {"build-corpus": build_corpus.main, "crawl": crawl.main, "near": near.main}
+VERBS = {
+    "build-corpus": build_corpus.main,
+    "crawl": crawl.main,
+    "near": near.main,
+    "train-tokenizer": tokenizers.train_main,
+}
 
 
 def main(argv: list[str]) -> int:

@@ -1,0 +1,164 @@
+"""A trained tokenizer as an artifact: its files, its record, its place in the catalog.
+
+>>> made = make(config, home)        # trains where it is not there yet
+>>> made.record.ref, made.fresh
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+from tokenizers import Tokenizer
+
+from catalog.home import Home, written
+from catalog.index import register
+from catalog.locks import clear_partials, hold, lock_of
+from catalog.records import (
+    RECORD,
+    Record,
+    file_entry,
+    fingerprint,
+    load_record,
+    next_version,
+    now,
+    same_or_conflict,
+    versions,
+    write_record,
+)
+from catalog.store import Catalog
+from training.tokenizers.config import CHAT, END, MASK, PAD, UNKNOWN, TokenizerConfig
+from training.tokenizers.texts import Inputs, Sample, find_texts
+from training.tokenizers.train import train
+
+KIND = "tokenizers"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""ChatML (OpenAI, 2022); the end of a turn lies inside the trained part, so that a model learns to stop."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tokenizer that is there, and whether this call made it."""
+
+    record: Record
+    folder: Path
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be made."""
+
+    config: TokenizerConfig
+    inputs: Inputs
+    version: str
+    fingerprint: str
+    there: bool
+
+
+def plan(config: TokenizerConfig, home: Home) -> Plan:
+    """The version that a config means. Raises BadInput, NotFound, or Conflict where that version is another one."""
+    config.check()
+    inputs = find_texts(home, config.texts)
+    key = fingerprint(KIND, config.identity(), inputs.keys)
+    version = version_of(home, config.name, config.version, key)
+    path = home.artifact(KIND, config.name, version) / RECORD
+    if path.exists():
+        same_or_conflict(load_record(path), key, config.identity(), inputs.refs)
+    return Plan(config, inputs, version, key, path.exists())
+
+
+def version_of(home: Home, name: str, asked: str, key: str) -> str:
+    """The version asked for, else the one with this fingerprint, else the next free number."""
+    for version in [] if asked else reversed(versions(home, KIND, name)):
+        if load_record(home.artifact(KIND, name, version) / RECORD).fingerprint == key:
+            return version
+    return asked or next_version(home, KIND, name)
+
+
+def make(config: TokenizerConfig, home: Home, on_text: Callable[[], None] = lambda: None) -> Made:
+    """Train, measure and register a tokenizer; one that is there is only registered. `on_text`: one more was read."""
+    planned = plan(config, home)
+    folder = home.artifact(KIND, config.name, planned.version)
+    with hold(lock_of(folder)):
+        if (folder / RECORD).exists():
+            made = Made(load_record(folder / RECORD), folder, fresh=False)
+        else:
+            clear_partials(folder)
+            made = Made(_made(planned, home, folder, on_text), folder, fresh=True)
+    put_into_catalog(home, made.record)
+    return made
+
+
+def _made(planned: Plan, home: Home, folder: Path, on_text: Callable[[], None]) -> Record:
+    config = planned.config
+    with Sample(planned.inputs, config.texts) as sample:
+
+        def texts():
+            for text in sample.learnt():
+                on_text()
+                yield text
+
+        tokenizer = train(config, texts)
+    write_tokenizer(folder, tokenizer, config)
+    record = Record(
+        kind=KIND,
+        name=config.name,
+        version=planned.version,
+        inputs=planned.inputs.refs,
+        config=config.identity(),
+        fingerprint=planned.fingerprint,
+        files=entries(folder),
+        counts={"vocab": tokenizer.get_vocab_size()},
+        created=now(),
+    )
+    write_record(home, record)
+    return record
+
+
+def entries(folder: Path) -> tuple:
+    """The files of an artifact's folder, hashed."""
+    return tuple(file_entry(folder, path) for path in sorted(folder.glob("*.json")) if path.name != RECORD)
+
+
+def put_into_catalog(home: Home, record: Record) -> None:
+    """Register a record."""
+    with Catalog.open(home, read_only=False) as catalog:
+        register(catalog, record)
+
+
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, config: TokenizerConfig) -> None:
+    """`tokenizer.json` and the two files by which transformers knows its special tokens."""
+    roles: dict[str, JsonValue] = {"eos_token": END, "pad_token": PAD}
+    roles |= {"mask_token": MASK} if config.special.mask else {}
+    roles |= {"unk_token": UNKNOWN} if config.kind != "bpe" else {}
+    others = [text for text in config.specials() if text not in roles.values()]
+    settings: dict[str, JsonValue] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": 1_000_000,
+        "clean_up_tokenization_spaces": False,
+        "extra_special_tokens": list(others),
+        **roles,
+    }
+    if all(text in others for text in CHAT):
+        settings["chat_template"] = CHAT_TEMPLATE
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_json(folder / "tokenizer_config.json", settings)
+    write_json(folder / "special_tokens_map.json", roles)
+
+
+def write_json(path: Path, value: JsonValue) -> None:
+    """One JSON file, whole or not there."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """One text file, whole or not there."""
+    with written(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
