@@ -41,6 +41,7 @@ REGISTERED = (
     Registered("corpora", "ledger/", "decisions"),
     Registered("corpora", "edits/", "edits"),
     Registered("corpora", "documents/", "corpus_documents"),
+    Registered("tokens", "samples/part-", "samples"),
 )
 
 
@@ -180,6 +181,7 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "files", [row for record in fresh for row in _file_rows(record)])
     insert_rows(con, "sources", [_source_row(record) for record in fresh if record.kind == "intake"])
     insert_rows(con, "stages", [row for record in fresh for row in _stage_rows(record)])
+    insert_rows(con, "tokens", [row for record in fresh for row in _token_rows(record)])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table)]
         if paths:
@@ -288,6 +290,22 @@ def _stage_rows(record: Record) -> Iterator[Row]:
         names = ("stage", "docs_in", "docs_kept", "docs_dropped", "docs_failed", "seconds", "cpu_seconds")
         values = {name: fields.get(name) for name in names}
         yield {"corpus": record.name, "version": record.version, "position": position, **values}
+
+
+def _token_rows(record: Record) -> Iterator[Row]:
+    """A row for each stream; several corpora are named one after another."""
+    streams = record.config.get("streams", []) if record.kind == "tokens" else []
+    corpora = [parse_ref(text.partition("/")[2]) for text in record.inputs if text.startswith("corpora/")]
+    for stream in streams if isinstance(streams, list) else []:
+        fields = _object(record, "streams", stream)
+        yield {
+            "tokens_id": str(record.ref),
+            "corpus": ",".join(ref.name for ref in corpora),
+            "version": ",".join(ref.version for ref in corpora),
+            "tokenizer": record.config.get("tokenizer"),
+            "sequence_length": record.config.get("sequence_length"),
+            **{name: fields.get(name) for name in ("domain", "lang", "samples", "tokens")},
+        }
 
 
 def _object(record: Record, field: str, value: JsonValue) -> dict[str, JsonValue]:

@@ -1,0 +1,110 @@
+"""MDS shards, as streaming reads them (https://docs.mosaicml.com/projects/streaming, format `mds`, version 2).
+
+>>> entry = write_shard(folder, 0, shape, ids, tokens, bounds)       # shard.00000.mds.zstd
+>>> write_index(folder, [entry])
+
+Written here and not by streaming's MDSWriter, whose import alone (torch, transformers) costs seconds of each worker; a
+test holds the bytes against its. Columns: `bounds`, where the pieces of documents begin in the sample and where its
+last one ends; `sample_id`; `tokens`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from catalog.home import written
+from catalog.records import FileEntry
+
+ZSTD_LEVEL = 3
+HASH = "sha256"
+BOUNDS_BYTES = 64
+"""What the bounds of a sample take, about: for the number of samples in a shard."""
+
+
+class Shape(NamedTuple):
+    """What all samples of an artifact have in common."""
+
+    length: int
+    dtype: str
+    shard_bytes: int
+
+    @property
+    def samples(self) -> int:
+        """Samples of a full shard."""
+        return max(1, self.shard_bytes // (self.length * np.dtype(self.dtype).itemsize + BOUNDS_BYTES))
+
+    def config(self) -> dict[str, object]:
+        """What the index says of every shard."""
+        return {
+            "version": 2,
+            "format": "mds",
+            "compression": f"zstd:{ZSTD_LEVEL}",
+            "hashes": [HASH],
+            "size_limit": self.shard_bytes,
+            "column_names": ["bounds", "sample_id", "tokens"],
+            "column_encodings": ["ndarray:uint32", "int", f"ndarray:{self.dtype}:{self.length}"],
+            "column_sizes": [None, 8, self.length * np.dtype(self.dtype).itemsize],
+        }
+
+
+def shard_bytes(
+    shape: Shape, ids: npt.NDArray[np.int64], tokens: npt.NDArray[np.unsignedinteger], bounds: Sequence[npt.NDArray]
+) -> bytes:
+    """A shard: count, offsets, config, samples. `tokens` is (samples, length), `bounds` one array a sample."""
+    names = tokens.view(np.uint8).reshape(len(ids), -1)
+    bodies = [
+        b"".join((_sized(_array(starts)), sample_id.tobytes(), row.tobytes()))
+        for sample_id, row, starts in zip(ids, names, bounds, strict=True)
+    ]
+    config = json.dumps(shape.config(), sort_keys=True).encode()
+    offsets = np.cumsum([0, *map(len, bodies)], dtype=np.int64) + 4 + 4 * (len(bodies) + 1) + len(config)
+    return b"".join((np.uint32(len(bodies)).tobytes(), offsets.astype(np.uint32).tobytes(), config, *bodies))
+
+
+def _array(values: npt.NDArray) -> bytes:
+    """`ndarray:uint32` without a shape: dimensions and the width of their numbers in a byte, the size, the values."""
+    size = len(values)
+    width = 0 if size < 1 << 8 else 1 if size < 1 << 16 else 2
+    return bytes([1 << 2 | width]) + size.to_bytes(1 << width, "little") + values.astype(np.uint32).tobytes()
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little") + data
+
+
+def write_shard(folder: Path, number: int, shape: Shape, data: bytes, samples: int) -> dict[str, object]:
+    """Compress and write a shard; gives its entry in the index."""
+    name = f"shard.{number:05d}.mds"
+    packed = pa.Codec("zstd", compression_level=ZSTD_LEVEL).compress(data, asbytes=True)
+    with written(folder / f"{name}.zstd") as partial:
+        partial.write_bytes(packed)
+    return {
+        "samples": samples,
+        "raw_data": _file(name, data),
+        "zip_data": _file(f"{name}.zstd", packed),
+        **shape.config(),
+    }
+
+
+def _file(name: str, data: bytes) -> dict[str, object]:
+    return {"basename": name, "bytes": len(data), "hashes": {HASH: hashlib.sha256(data).hexdigest()}}
+
+
+def shard_entry(root: str, entry: dict) -> FileEntry:
+    """A shard as the record lists it; `root` is the folder of its stream in the artifact."""
+    file = entry["zip_data"]
+    return FileEntry(
+        path=f"{root}/{file['basename']}", bytes=file["bytes"], sha256=file["hashes"][HASH], rows=entry["samples"]
+    )
+
+
+def write_index(path: Path, entries: Sequence[dict]) -> None:
+    """The index of a stream, by which streaming finds its shards."""
+    with written(path) as partial:
+        partial.write_text(json.dumps({"version": 2, "shards": list(entries)}, sort_keys=True))
