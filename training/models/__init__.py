@@ -1,0 +1,1 @@
+"""Models: sizes, objectives, attention within documents, optimizers, the one adapter to Composer, export, estimates."""
