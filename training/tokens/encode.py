@@ -6,7 +6,7 @@ Every document is the ids of its text and the end-of-text token. A special token
 (`<|endoftext|>`) is encoded as text, whatever the tokenizer's own habit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,10 @@ from tokenizers import Tokenizer
 
 from catalog.errors import BadInput
 from training.tokens.inputs import Unit
-from training.tokens.pieces import Ids, Piece, PieceTotals, ids_written, write_table
+from training.tokens.long import LONG, Part, cut_long
+from training.tokens.pieces import Piece, PieceTotals, PieceWriter, ids_written, write_table
 from training.tokens.pool import advance
-from training.tokens.texts import Document, read_batches
+from training.tokens.texts import read_batches
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,46 @@ class Encode:
         """Make a piece, if it is not there."""
         if Piece(self.folder, number).there:
             return
-        tokenizer = plain_tokenizer(self.tokenizer_json)
-        read = empty = 0
+        tokenizer, totals = plain_tokenizer(self.tokenizer_json), PieceTotals()
         with ids_written(self.folder, number) as piece:
             for batch in read_batches(self.units[number]):
                 full = [document for document in batch if document.text]
-                ids, lengths = self._encode(tokenizer, full)
-                streams = [(document.domain, document.lang) for document in full]
-                piece.add([document.doc_id for document in full], streams, ids, lengths)
-                read, empty = read + len(batch), empty + len(batch) - len(full)
+                parts = [[*cut_long(document.text, tokenizer)] for document in full]
+                for document, length in zip(full, self._encode(tokenizer, parts, piece), strict=True):
+                    piece.place(document.doc_id, (document.domain, document.lang), length)
+                totals = totals.plus(len(batch), len(batch) - len(full), parts)
                 advance(len(batch))
-        write_table(self.folder, number, piece, PieceTotals(read=read, empty=empty))
+        write_table(self.folder, number, piece, totals)
 
-    def _encode(self, tokenizer: Tokenizer, documents: Sequence[Document]) -> tuple[Ids, list[int]]:
-        """The ids of all documents in turn, each with its end; and how many each has."""
-        flat: list[int] = []
-        lengths = []
-        for encoding in tokenizer.encode_batch_fast(
-            [document.text for document in documents], add_special_tokens=False
-        ):
-            flat += encoding.ids
-            flat.append(self.eos_id)
-            lengths.append(len(encoding) + 1)
-        return np.array(flat, self.dtype), lengths
+    def _encode(self, tokenizer: Tokenizer, documents: Sequence[Sequence[Part]], piece: PieceWriter) -> list[int]:
+        """Write the ids of all documents in turn, each with its end; gives how many each has."""
+        lengths = [0] * len(documents)
+        parts = [(number, part) for number, document in enumerate(documents) for part in document]
+        for group in _groups(parts):
+            flat: list[int] = []
+            encoded = tokenizer.encode_batch_fast([part.text for _, part in group], add_special_tokens=False)
+            for (number, part), encoding in zip(group, encoded, strict=True):
+                ids = encoding.ids
+                flat += ids
+                lengths[number] += len(ids)
+                if part.last:
+                    flat.append(self.eos_id)
+                    lengths[number] += 1
+            piece.write(np.array(flat, self.dtype))
+        return lengths
+
+
+def _groups(parts: Sequence[tuple[int, Part]]) -> Iterator[list[tuple[int, Part]]]:
+    """Parts that are encoded together: few where they are long."""
+    group, chars = [], 0
+    for part in parts:
+        if group and chars + len(part[1].text) > LONG:
+            yield group
+            group, chars = [], 0
+        group.append(part)
+        chars += len(part[1].text)
+    if group:
+        yield group
 
 
 @lru_cache(maxsize=1)

@@ -8,11 +8,10 @@ How the units are cut depends on the content alone, never on the workers.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ from catalog.home import Home
 from catalog.ids import SHORT
 from catalog.records import Record, find
 from training.tokens.config import TextFields, TokensConfig
+from training.tokens.mds import INDEX, shard_files
 
 UNITS = 256
 """About so many units an input: enough for any machine, few enough to open them all."""
@@ -30,8 +30,11 @@ MIN_UNIT_BYTES, MAX_UNIT_BYTES = 2_000_000, 64_000_000
 """Text of a unit, about: its documents' ids and addresses are held in memory by one worker."""
 
 CORPUS_FIELDS = TextFields()
-LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".ndjson.gz", ".ndjson.zst")
-SUFFIXES = (*LINES, ".parquet")
+PLAIN = (".jsonl", ".ndjson")
+SUFFIXES = (*PLAIN, *(f"{plain}{packed}" for plain in PLAIN for packed in (".gz", ".zst")), ".parquet")
+MDS = (".mds", ".mds.zstd")
+BLOCK = 1_000_000
+"""Below the smallest unit, so that a block has at most one mark."""
 
 
 class Unit(Config):
@@ -82,11 +85,12 @@ def _corpora(config: TokensConfig, home: Home) -> Inputs:
     if len(set(refs)) < len(refs):
         raise BadInput(f"the same corpus twice: {', '.join(refs)}. Name each once.")
     shards = [entry for record in records for entry in record.files if entry.path.startswith("shards/")]
-    paths = [path for record in records for path in _shards(home, record)]
+    files = [(path, "") for record in records for path in _shards(home, record)]
+    size = unit_bytes(sum(text_bytes for path, _ in files for *_, text_bytes in _row_groups(path, CORPUS_FIELDS)))
     return Inputs(
         refs=refs,
         content=tuple(entry.sha256 for entry in shards),
-        units=tuple(_parquet_units([(path, "") for path in paths], CORPUS_FIELDS)),
+        units=tuple(_parquet_units(files, CORPUS_FIELDS, size)),
         documents=sum(entry.rows or 0 for entry in shards),
     )
 
@@ -102,24 +106,23 @@ def _shards(home: Home, record: Record) -> Iterator[Path]:
 
 
 def _files(config: TokensConfig) -> Inputs:
-    sources, units = [], []
-    for path in _found(config.input):
-        digest = _digest(path)
-        sources.append(Source(name=path.name, sha256=digest, bytes=path.stat().st_size))
-        units.append((path, digest[:SHORT]))
-    known = {source.sha256: source.name for source in sources}
-    if len(known) < len(sources):
-        twice = next(source.name for source in sources if known[source.sha256] != source.name)
-        raise BadInput(f"{twice} has the same content as another input: its documents would have the same ids.")
-    parquet = [(path, source) for path, source in units if path.suffix == ".parquet"]
-    lines = [Unit(kind="lines", path=p, source=s, fields=config.fields) for p, s in units if p.suffix != ".parquet"]
+    paths = _found(config.input)
+    size = unit_bytes(sum(path.stat().st_size for path in paths))
+    scans = [_scanned(path, size) for path in paths]
+    _refuse_copies(scans)
+    units = [unit for scan in scans for unit in _units_of(scan, size, config.fields)]
     return Inputs(
         refs=(),
-        content=tuple(source.sha256 for source in sources),
-        units=(*_parquet_units(parquet, config.fields), *lines),
-        documents=None,
-        sources=tuple(sources),
+        content=tuple(scan.source.sha256 for scan in scans),
+        units=tuple(units),
+        documents=None if any(unit.stop is None for unit in units) else sum((u.stop or 0) - u.first for u in units),
+        sources=tuple(scan.source for scan in scans),
     )
+
+
+def unit_bytes(text_bytes: int) -> int:
+    """About how much text a unit has, of so much in all."""
+    return min(max(MIN_UNIT_BYTES, text_bytes // UNITS), MAX_UNIT_BYTES)
 
 
 def _found(patterns: tuple[str, ...]) -> list[Path]:
@@ -127,33 +130,80 @@ def _found(patterns: tuple[str, ...]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES))
-        else:
-            files = [path] if path.is_file() else sorted(map(Path, glob(pattern, recursive=True)))
+        files = _inside(path) if path.is_dir() else sorted(map(Path, glob(pattern, recursive=True)))
+        files = [path] if path.is_file() else files
         if not files:
-            raise NotFound(f"no text files in {pattern!r}. Give JSONL (.gz, .zst) or Parquet files, folders or globs.")
+            raise NotFound(f"no text files in {pattern!r}. Give {', '.join(SUFFIXES)} files, MDS folders, or globs.")
         found |= dict.fromkeys(file.absolute() for file in files)
     for file in found:
-        if not file.name.endswith(SUFFIXES):
-            raise BadInput(f"{file} is of no kind that can be read here. Kinds: {', '.join(SUFFIXES)}.")
+        if not file.name.endswith((*SUFFIXES, *MDS)):
+            raise BadInput(f"{file} is of no kind that can be read here. Kinds: {', '.join((*SUFFIXES, *MDS))}.")
     return list(found)
 
 
-def _digest(path: Path) -> str:
+def _inside(folder: Path) -> list[Path]:
+    """The text files of a folder; of an MDS folder, the shards that its index names."""
+    if (folder / INDEX).is_file():
+        return shard_files(folder / INDEX)
+    return sorted(file for file in folder.rglob("*") if file.name.endswith(SUFFIXES))
+
+
+class _Scan(NamedTuple):
+    """A file read once: its hash, and for plain lines where units may begin (byte, row)."""
+
+    path: Path
+    source: Source
+    marks: list[tuple[int, int]]
+    rows: int
+
+
+def _scanned(path: Path, size: int) -> _Scan:
+    """Hash a file and, where it is plain lines, count them and mark one every `size` bytes."""
+    digest, marks, at, rows, last = hashlib.sha256(), [(0, 0)], 0, 0, b""
+    plain = path.name.endswith(PLAIN)
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            if plain:
+                due = marks[-1][0] + size - at
+                cut = block.find(b"\n", max(0, due)) + 1 if due < len(block) else 0
+                if cut:
+                    marks.append((at + cut, rows + block.count(b"\n", 0, cut)))
+                rows += block.count(b"\n")
+            last, at = block[-1:], at + len(block)
+    rows += plain and last not in (b"", b"\n")
+    return _Scan(path, Source(name=path.name, sha256=digest.hexdigest(), bytes=at), marks, rows)
 
 
-def _parquet_units(files: list[tuple[Path, str]], fields: TextFields) -> Iterator[Unit]:
+def _refuse_copies(scans: list[_Scan]) -> None:
+    """Raise BadInput where two files are the same: their documents would have the same ids."""
+    first: dict[str, Path] = {}
+    for scan in scans:
+        if (other := first.setdefault(scan.source.sha256, scan.path)) != scan.path:
+            raise BadInput(f"{scan.path} has the same content as {other}: leave one of them out.")
+
+
+def _units_of(scan: _Scan, size: int, fields: TextFields) -> Iterator[Unit]:
+    path, source = scan.path, scan.source.sha256[:SHORT]
+    if path.suffix == ".parquet":
+        yield from _parquet_units([(path, source)], fields, size)
+    elif path.name.endswith(PLAIN):
+        ends = [*(row for _, row in scan.marks[1:]), scan.rows]
+        for (offset, first), stop in zip(scan.marks, ends, strict=True):
+            if first < stop:
+                yield Unit(kind="lines", path=path, first=first, stop=stop, offset=offset, source=source, fields=fields)
+    else:
+        yield Unit(kind="mds" if path.name.endswith(MDS) else "lines", path=path, source=source, fields=fields)
+
+
+def _parquet_units(files: list[tuple[Path, str]], fields: TextFields, size: int) -> Iterator[Unit]:
     """Rows of Parquet files in units of about the same amount of text; a unit lies within a row group."""
-    groups = [(path, source, *group) for path, source in files for group in _row_groups(path, fields)]
-    size = min(max(MIN_UNIT_BYTES, sum(group[-1] for group in groups) // UNITS), MAX_UNIT_BYTES)
-    for path, source, first, rows, text_bytes in groups:
-        cuts = min(rows, -(-text_bytes // size))
-        for cut in range(cuts):
-            start, stop = first + rows * cut // cuts, first + rows * (cut + 1) // cuts
-            yield Unit(kind="parquet", path=path, first=start, stop=stop, source=source, fields=fields)
+    for path, source in files:
+        for first, rows, text_bytes in _row_groups(path, fields):
+            cuts = min(rows, -(-text_bytes // size))
+            for cut in range(cuts):
+                start, stop = first + rows * cut // cuts, first + rows * (cut + 1) // cuts
+                yield Unit(kind="parquet", path=path, first=start, stop=stop, source=source, fields=fields)
 
 
 def _row_groups(path: Path, fields: TextFields) -> Iterator[tuple[int, int, int]]:
@@ -171,8 +221,3 @@ def _row_groups(path: Path, fields: TextFields) -> Iterator[tuple[int, int, int]
         if group.num_rows:
             yield first, group.num_rows, max(1, group.column(column).total_uncompressed_size)
         first += group.num_rows
-
-
-def source_key(inputs: Inputs) -> str:
-    """One hash over all content."""
-    return hashlib.sha256(json.dumps(inputs.content).encode()).hexdigest()

@@ -40,11 +40,10 @@ from training.tokens.config import TokensConfig
 from training.tokens.cut import Cut, GroupDone, plan_groups
 from training.tokens.encode import Encode, check_end_of_text
 from training.tokens.inputs import Inputs, find_inputs
-from training.tokens.mds import Shape, shard_entry, write_index
+from training.tokens.mds import INDEX, Shape, shard_entry, write_index
 from training.tokens.packing import Packing, pack
 from training.tokens.pieces import Piece, PieceTotals
 from training.tokens.pool import run_tasks
-from training.tokens.reading import INDEX
 from training.tokens.streams import TokenStream
 
 WORK = ".work"

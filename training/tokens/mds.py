@@ -10,9 +10,9 @@ last one ends; `sample_id`; `tokens`.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import pyarrow as pa
 from catalog.home import written
 from catalog.records import FileEntry
 
+INDEX = "index.json"
 ZSTD_LEVEL = 3
 HASH = "sha256"
 BOUNDS_BYTES = 64
@@ -108,3 +109,37 @@ def write_index(path: Path, entries: Sequence[dict]) -> None:
     """The index of a stream, by which streaming finds its shards."""
     with written(path) as partial:
         partial.write_text(json.dumps({"version": 2, "shards": list(entries)}, sort_keys=True))
+
+
+def shard_files(index: Path) -> list[Path]:
+    """The shards that an index names, packed or not, as they are there."""
+    entries = json.loads(index.read_bytes())["shards"]
+    names = [[entry[part]["basename"] for part in ("zip_data", "raw_data") if entry.get(part)] for entry in entries]
+    return [
+        index.parent / next((name for name in found if (index.parent / name).exists()), found[0]) for found in names
+    ]
+
+
+def read_strings(stream: IO[bytes], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The samples of a shard of any shape, one after another: those of the wanted columns that are text.
+
+    Raises ValueError where the bytes are no shard.
+    """
+    count = int.from_bytes(stream.read(4), "little")
+    offsets = np.frombuffer(stream.read(4 * (count + 1)), np.uint32).astype(np.int64)
+    config = json.loads(stream.read(int(offsets[0]) - 4 * (count + 2)))
+    columns = list(zip(config["column_names"], config["column_encodings"], config["column_sizes"], strict=True))
+    for size in np.diff(offsets):
+        yield _strings(stream.read(int(size)), columns, wanted)
+
+
+def _strings(data: bytes, columns: Sequence[tuple[str, str, int | None]], wanted: Sequence[str]) -> dict[str, str]:
+    """A sample: the sizes of the columns that have none of their own, then all columns."""
+    at = 4 * sum(not size for _, _, size in columns)
+    sizes, found = iter(np.frombuffer(data[:at], np.uint32)), {}
+    for name, encoding, fixed in columns:
+        size = fixed or int(next(sizes))
+        if encoding == "str" and name in wanted:
+            found[name] = data[at : at + size].decode()
+        at += size
+    return found

@@ -1,7 +1,9 @@
 """Pieces: the token ids of one unit of input, on their way to being packed.
 
-    with written_piece(folder, 17, "uint16") as piece:
-        piece.add(documents, ids, lengths)
+    with ids_written(folder, 17) as piece:
+        piece.write(ids)
+        piece.place("3f2a90c1d4e5:7", ("web", "en"), len(ids))
+    write_table(folder, 17, piece, totals)
     Piece(folder, 17).documents("web", "en")
 
 A piece is two files: `00017.ids`, the ids in the order of the documents, and `00017.parquet`, written last, where each
@@ -24,6 +26,7 @@ import pyarrow.parquet as pq
 
 from catalog.config import Config
 from catalog.home import written
+from training.tokens.long import Part
 
 Ids = npt.NDArray[np.unsignedinteger]
 
@@ -51,6 +54,16 @@ class PieceTotals(Config):
     cut_blindly: int = 0
     """Places where it was cut though the ids may differ there."""
     streams: tuple[StreamTotal, ...] = ()
+
+    def plus(self, read: int, empty: int, documents: Sequence[Sequence[Part]]) -> "PieceTotals":
+        """With a batch more, of so many documents and these parts of those with text."""
+        cuts = [part.safe for parts in documents for part in parts[:-1]]
+        return self.variant(
+            read=self.read + read,
+            empty=self.empty + empty,
+            cut_safely=self.cut_safely + sum(cuts),
+            cut_blindly=self.cut_blindly + len(cuts) - sum(cuts),
+        )
 
 
 class Documents(NamedTuple):
@@ -100,12 +113,14 @@ class PieceWriter:
         self._stream, self._at = stream, 0
         self._rows: dict[tuple[str, str], list[tuple[str, int, int]]] = defaultdict(list)
 
-    def add(self, doc_ids: Sequence[str], streams: Sequence[tuple[str, str]], ids: Ids, lengths: Sequence[int]) -> None:
-        """Take documents: `ids` holds the ids of all of them in turn, `lengths` how many each has."""
+    def write(self, ids: Ids) -> None:
+        """The ids of documents that are placed next."""
         self._stream.write(ids.data)
-        for doc_id, stream, length in zip(doc_ids, streams, lengths, strict=True):
-            self._rows[stream].append((doc_id, self._at, length))
-            self._at += length
+
+    def place(self, doc_id: str, stream: tuple[str, str], length: int) -> None:
+        """A document has the next `length` ids."""
+        self._rows[stream].append((doc_id, self._at, length))
+        self._at += length
 
     def write_table(self, path: Path, counted: PieceTotals) -> None:
         """The list of documents, sorted by stream."""

@@ -18,8 +18,6 @@ from catalog.records import Record, file_entry, find
 from training.sample_ids import key_of
 from training.tokens.streams import TokenStream
 
-INDEX = "index.json"
-
 
 class ShardFile(Config):
     """A file of the artifact that training reads."""

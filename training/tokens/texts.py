@@ -1,6 +1,6 @@
 """The documents of a unit, a batch at a time: ids, streams and texts.
 
->>> for batch in read_batches(unit): ...     # about a million characters, or one document that is longer
+>>> for batch in read_batches(unit): ...     # about half a million characters, or one document that is longer
 """
 
 import gzip
@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from catalog.errors import BadInput
 from catalog.ids import doc_id
 from training.tokens.inputs import Unit
+from training.tokens.mds import read_strings
 
 BATCH_DOCUMENTS = 256
-BATCH_CHARS = 1_000_000
+BATCH_CHARS = 500_000
 
 
 class Document(NamedTuple):
@@ -46,7 +47,7 @@ def read_batches(unit: Unit) -> Iterator[list[Document]]:
 
 
 def _documents(unit: Unit) -> Iterator[Document]:
-    return _parquet(unit) if unit.kind == "parquet" else _lines(unit)
+    return {"parquet": _parquet, "lines": _lines, "mds": _mds}[unit.kind](unit)
 
 
 def _parquet(unit: Unit) -> Iterator[Document]:
@@ -106,6 +107,25 @@ def _lines(unit: Unit) -> Iterator[Document]:
                 yield _parsed(unit, row, line)
 
 
+def _mds(unit: Unit) -> Iterator[Document]:
+    """Samples of an MDS shard."""
+    fields = unit.fields
+    wanted = (fields.domain_field, fields.lang_field, fields.text_field)
+    with _opened(unit) as stream:
+        for row, found in enumerate(_samples(unit, stream, wanted)):
+            if fields.text_field not in found:
+                raise BadInput(f"{unit.path} has no text column {fields.text_field!r}. Give text_field=….")
+            domain, lang = found.get(wanted[0], fields.domain), found.get(wanted[1], fields.lang)
+            yield Document(doc_id(unit.source, row), domain, lang, found[wanted[2]])
+
+
+def _samples(unit: Unit, stream: IO[bytes], wanted: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        yield from read_strings(stream, wanted)
+    except (ValueError, KeyError, StopIteration) as error:
+        raise BadInput(f"{unit.path} is not a whole MDS shard: {error}.") from error
+
+
 def _parsed(unit: Unit, row: int, line: bytes) -> Document:
     fields = unit.fields
     try:
@@ -138,7 +158,7 @@ def _opened(unit: Unit) -> Iterator[IO[bytes]]:
         if name.endswith(".gz"):
             with gzip.open(unit.path) as packed:
                 yield io.BufferedReader(packed, 1 << 20)  # pyright: ignore[reportArgumentType]
-        elif name.endswith(".zst"):
+        elif name.endswith((".zst", ".zstd")):
             with pa.input_stream(str(unit.path), compression="zstd") as raw:
                 yield io.BufferedReader(raw, 1 << 20)
         else:
