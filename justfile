@@ -30,6 +30,11 @@ near *args: (_setup "data")
 train-tokenizer *args: (_setup "data" "training")
     @{{ python }} -P -m configs train-tokenizer "$@"
 
+# Tokens of a corpus, packed for training: `just tokenize [NAME] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+tokenize *args: (_setup "data" "training")
+    @{{ python }} -P -m configs tokenize "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

@@ -6,17 +6,19 @@ just build-corpus web input=pages.jsonl min_words=80 --dry-run
 just near "is this text already here?" --in docs@1
 """
 
+import importlib
 import sys
 
 from catalog.commands import run
-from configs import build_corpus, crawl, near, tokenizers
 
 VERBS = {
-    "build-corpus": build_corpus.main,
-    "crawl": crawl.main,
-    "near": near.main,
-    "train-tokenizer": tokenizers.train_main,
+    "build-corpus": "build_corpus.main",
+    "crawl": "crawl.main",
+    "near": "near.main",
+    "train-tokenizer": "tokenizers.train_main",
+    "tokenize": "tokens.main",
 }
+"""Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 
 
 def main(argv: list[str]) -> int:
@@ -24,7 +26,8 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in VERBS:
         print(f"{__doc__}\nverbs: {', '.join(VERBS)}", file=sys.stderr if argv else sys.stdout)
         return 2 if argv and argv[0] not in ("-h", "--help") else 0
-    return VERBS[argv[0]](argv[1:])
+    module, _, function = VERBS[argv[0]].partition(".")
+    return getattr(importlib.import_module(f"configs.{module}"), function)(argv[1:])
 
 
 if __name__ == "__main__":

@@ -118,6 +118,10 @@ class Job:
         return self.folder / WORK
 
     @property
+    def pieces(self) -> Path:
+        return self.work / "pieces"
+
+    @property
     def ref(self) -> str:
         return f"{self.config.name}@{self.version}"
 
@@ -196,7 +200,7 @@ def _run(job: Job) -> Record:
 
 def _encode(job: Job) -> list[PieceTotals]:
     """Every unit as a piece."""
-    folder, units = job.work / "pieces", job.inputs.units
+    folder, units = job.pieces, job.inputs.units
     stage = Encode(job.tokenizer_json, job.tokenizer.eos_id, job.dtype, units, folder)
     todo = [number for number in range(len(units)) if not Piece(folder, number).there]
     with stage_progress("tokenize", total=job.inputs.documents, unit="documents") as bar:
@@ -209,7 +213,7 @@ def _cut(job: Job, packing: Packing) -> list[GroupDone]:
     """Every stream as shards."""
     groups = plan_groups(packing, job.shape)
     key, pad = key_of(job.fingerprint), job.tokenizer.pad_id
-    stage = Cut(packing, groups, job.shape, job.work / "pieces", job.folder, job.work / "shards", job.ref, key, pad)
+    stage = Cut(packing, groups, job.shape, job.pieces, job.folder, job.work / "shards", job.ref, key, pad)
     with stage_progress("pack", total=packing.samples, unit="samples") as bar:
         return run_tasks(stage, range(len(groups)), job.config.processes, bar)
 
