@@ -35,6 +35,16 @@ train-tokenizer *args: (_setup "data" "training")
 tokenize *args: (_setup "data" "training")
     @{{ python }} -P -m configs tokenize "$@"
 
+# What a run will read, settled beforehand: `just mixture [NAME] [tokens=… shares=… budget=…] [--dry-run]`
+[no-cd, no-exit-message]
+mixture *args: (_setup "data" "training")
+    @{{ python }} -P -m configs mixture "$@"
+
+# Print a mixture as a tree: `just show-mixture NAME`
+[no-cd, no-exit-message]
+show-mixture *args: (_setup "data" "training")
+    @{{ python }} -P -m configs show-mixture "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

@@ -182,6 +182,7 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "sources", [_source_row(record) for record in fresh if record.kind == "intake"])
     insert_rows(con, "stages", [row for record in fresh for row in _stage_rows(record)])
     insert_rows(con, "tokens", [row for record in fresh for row in _token_rows(record)])
+    insert_rows(con, "mixtures", [row for record in fresh for row in _mixture_rows(record)])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table)]
         if paths:
@@ -306,6 +307,12 @@ def _token_rows(record: Record) -> Iterator[Row]:
             "sequence_length": record.config.get("sequence_length"),
             **{name: fields.get(name) for name in ("domain", "lang", "samples", "tokens")},
         }
+
+
+def _mixture_rows(record: Record) -> Iterator[Row]:
+    shares = record.counts.get("shares", []) if record.kind == "mixtures" else []
+    for share in shares if isinstance(shares, list) else []:
+        yield {"mixture": record.name, "version": record.version, **_object(record, "shares", share)}
 
 
 def _object(record: Record, field: str, value: JsonValue) -> dict[str, JsonValue]:

@@ -17,6 +17,8 @@ VERBS = {
     "near": "near.main",
     "train-tokenizer": "tokenizers.train_main",
     "tokenize": "tokens.main",
+    "mixture": "mixtures.main",
+    "show-mixture": "mixtures.show",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 

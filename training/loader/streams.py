@@ -1,0 +1,65 @@
+"""Shards on their way from a tokens artifact to a cache, safely for any number of processes at once.
+
+Streaming's own `Stream` writes compressed and raw files under fixed names: two jobs that share a cache can unlink what
+the other one reads. Here each process writes under a name of its own and renames, after checking the record's hash.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from streaming import Stream
+from streaming.base.compression import decompress
+from streaming.base.format import Reader
+from streaming.base.format.base.reader import FileInfo
+
+from catalog.errors import Damaged
+from catalog.home import written
+
+
+class CachedStream(Stream):
+    """A stream whose raw shards lie in a cache; they come from `folder`, or from the address `remote`."""
+
+    def __init__(self, folder: Path, cache: Path, hashes: Mapping[str, str], remote: str = "", retry: int = 2) -> None:
+        """`hashes` holds the SHA-256 of every shard file by its name in `folder`."""
+        super().__init__(remote=remote or str(folder), local=str(cache), download_retry=retry, keep_zip=False)
+        self._folder, self._cache, self._hashes = folder, cache, dict(hashes)
+        self._is_remote = bool(remote)
+        index = cache / "index.json"
+        if not index.exists():
+            with written(index) as partial:
+                partial.write_bytes((folder / "index.json").read_bytes())
+
+    def prepare_shard(self, shard: Reader) -> int:
+        """Bring a shard into the cache, checked and decompressed; gives the bytes that the cache grew by."""
+        grown = 0
+        for raw, packed in shard.file_pairs:
+            path = self._cache / raw.basename
+            if not path.exists():
+                source = packed or raw
+                data = self._checked(source)
+                self._write(path, decompress(shard.compression, data) if packed and shard.compression else data)
+                grown += raw.bytes
+        return grown
+
+    def _checked(self, source: FileInfo) -> bytes:
+        """The bytes of a shard file, from the artifact or over the network. Raises Damaged."""
+        path = self._folder / source.basename
+        if self._is_remote:
+            path = Path(self._download_file(source.basename, f".{source.basename}.{os.getpid()}.partial"))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise Damaged(f"shard {path} is missing: `just verify` names what is damaged.") from error
+        finally:
+            if self._is_remote:
+                path.unlink(missing_ok=True)
+        if hashlib.sha256(data).hexdigest() != self._hashes[source.basename]:
+            raise Damaged(f"shard {self._folder / source.basename} does not have the hash of its record.")
+        return data
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        with written(path) as partial:
+            partial.write_bytes(data)

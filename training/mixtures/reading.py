@@ -1,0 +1,75 @@
+"""Open a finished mixture: its phases, its order, its held-out samples.
+
+>>> mixture = load_mixture(home, "balanced@1")
+>>> mixture.order(0)[:3]          # sample ids of the first phase, mapped from the disk
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.errors import Damaged
+from catalog.home import Home
+from catalog.ids import parse_ref
+from catalog.index import split_input
+from catalog.records import Record, find
+from training.mixtures.plan import Plan, StreamKey
+from training.tokens.reading import TokensInfo, load_tokens
+
+Ids = NDArray[np.int64]
+HELDOUT = "order/heldout.npy"
+
+
+def phase_file(number: int) -> str:
+    """The file of a phase's order, seen from the mixture's folder."""
+    return f"order/phase-{number}.npy"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture and the tokens that it reads."""
+
+    record: Record
+    folder: Path
+    plan: Plan
+    tokens: tuple[TokensInfo, ...]
+
+    @property
+    def ref(self) -> str:
+        return str(self.record.ref)
+
+    @property
+    def streams(self) -> list[StreamKey]:
+        """Every stream that is read or held out, in a fixed order: a batch gives a stream by its number here."""
+        return sorted(
+            StreamKey(info.ref, stream.domain, stream.lang) for info in self.tokens for stream in info.streams
+        )
+
+    def order(self, phase: int) -> Ids:
+        """The sample ids of a phase in the order of reading, int64, mapped from the disk."""
+        return self._array(phase_file(phase), self.plan.phases[phase].samples)
+
+    def heldout(self) -> Ids:
+        """The sample ids that no phase reads, kept for held-out loss; sorted."""
+        return self._array(HELDOUT, None)
+
+    def _array(self, name: str, samples: int | None) -> Ids:
+        path = self.folder / name
+        try:
+            ids = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{path} is missing or cut: delete the mixture's folder and plan it again.") from error
+        if ids.dtype != np.int64 or (samples is not None and len(ids) != samples):
+            raise Damaged(f"{path} is not the order of {self.ref}: delete the mixture's folder and plan it again.")
+        return ids
+
+
+def load_mixture(home: Home, ref: str) -> Mixture:
+    """Open `name` (the latest) or `name@version`. Raises NotFound with near names."""
+    record = find(home, "mixtures", parse_ref(ref))
+    inputs = [split_input(text) for text in record.inputs]
+    tokens = [load_tokens(home, f"{key.name}@{key.version}") for key in inputs if key.kind == "tokens"]
+    plan = Plan.model_validate(record.config["plan"])
+    return Mixture(record, home.artifact("mixtures", record.name, record.version), plan, tuple(tokens))
