@@ -69,6 +69,8 @@ class MixtureDataset(StreamingDataset):
                 cache_limit=cache_limit,
             )
         self.schedule.check_world(self._unique_rank_world.num_ranks)
+        self.first = 0
+        """The step at which an iteration begins."""
         self._open = OpenShards()
         self._orders = [mixture.order(phase) for phase in range(len(mixture.plan.phases))]
         self._index = _Index(chosen, self.sample_offset_per_stream)
@@ -78,16 +80,20 @@ class MixtureDataset(StreamingDataset):
         return self.schedule.steps
 
     def start_at(self, step: int) -> None:
-        """Go on from a step: the next iteration begins there, in every worker."""
-        self.load_state_dict(
-            {
-                "epoch": 0,
-                "sample_in_epoch": self.schedule.samples_before(step),
-                "num_canonical_nodes": 1,
-                "shuffle_seed": 0,
-                "initial_physical_nodes": 1,
-            }
-        )
+        """Go on from a step: the next iteration begins there, in every worker that it starts."""
+        self.first = step
+
+    def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, int]:
+        """What a checkpoint keeps: samples read of the plan by all ranks together.
+
+        `num_samples` counts from the beginning of the plan, or else from where this iteration started.
+        """
+        before = 0 if from_beginning else self.schedule.samples_before(self.first)
+        return {"sample_in_epoch": before + num_samples}
+
+    def load_state_dict(self, obj: dict[str, int]) -> None:
+        """Go on from a checkpoint. Raises BadInput where it is not at the end of a batch."""
+        self.start_at(self.schedule.step_after(obj["sample_in_epoch"]))
 
     def ids_of(self, step: int, rank: int = 0, ranks: int = 1) -> Ids:
         """The sample ids that a rank reads in a step, int64."""
@@ -98,13 +104,8 @@ class MixtureDataset(StreamingDataset):
 
     def __iter__(self) -> Iterator[Batch]:
         """This worker's batches, each read ahead of its use."""
-        self._unique_worker_world = world = self._unique_rank_world.detect_workers()
-        self._parallel_worker_world = self._parallel_rank_world.detect_workers()
-        epoch, consumed = self._resume_incr_epoch()
-        if epoch:
-            return  # one epoch is the whole plan
-        first = self.schedule.step_after(consumed)
-        steps = iter(range(first + world.worker_of_rank, self.schedule.steps, world.workers_per_rank))
+        world = self._unique_rank_world.detect_workers()
+        steps = range(self.first + world.worker_of_rank, self.schedule.steps, world.workers_per_rank)
         with ThreadPoolExecutor(1, "read-ahead") as ahead:
             pending: deque[Future[Batch]] = deque()
             for step in steps:
@@ -149,7 +150,7 @@ class MixtureDataset(StreamingDataset):
 
 
 def loader(dataset: MixtureDataset, workers: int = 0) -> DataLoader:
-    """A loader of the dataset's batches. Without workers they are read ahead in a thread, which is fastest for tokens."""
+    """A loader of the dataset's batches. Without workers a thread reads them ahead, which is fastest for tokens."""
     return DataLoader(dataset, batch_size=None, num_workers=workers)
 
 

@@ -5,9 +5,9 @@
 >>> clear_dead()                      # segments and locks whose process is gone; those of live ones are left alone
 
 Streaming numbers its segments from 000000 on, taking the first number that looks free: two jobs that start together
-can take the same one, a killed job's leftovers keep numbers for good (or stop the next one: "Reused local directory"), and
-`clean_stale_shared_memory()` unlinks those of live jobs. Here the number holds the pid of the machine's first rank: no
-two live launches share one, and anybody can tell whose it was.
+can take the same one, a killed job's leftovers keep numbers for good (or stop the next one: "Reused local directory"),
+and `clean_stale_shared_memory()` unlinks those of live jobs. Here the number holds the pid of the machine's first rank:
+no two live launches share one, and anybody can tell whose it was.
 """
 
 import os
@@ -66,11 +66,15 @@ def _own_prefix(local: list[str], remote: list[str | None], world: object, retry
 
     assert isinstance(world, World)
     number = _FIRST + os.getpid() * _PER_PROCESS + next(_made) % _PER_PROCESS
-    if distributed.is_available() and distributed.is_initialized():
+    several = distributed.is_available() and distributed.is_initialized()
+    if several:
         numbers: list[int] = [0] * distributed.get_world_size()
         distributed.all_gather_object(numbers, number)
         number = numbers[world.node * world.ranks_per_node]  # the first rank of this machine
-    segment = SharedMemory(f"{number:06}_locals", world.is_local_leader or None, 8)
+    segment = SharedMemory(f"{number}_locals", True, 8) if world.is_local_leader else None
+    if several:
+        distributed.barrier()
+    segment = segment or SharedMemory(f"{number}_locals", False)
     segment.buf[:4] = np.int32(4).tobytes()
     return number, segment
 

@@ -6,6 +6,7 @@ the other one reads. Here each process writes under a name of its own and rename
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from streaming.base.format import Reader
 from streaming.base.format.base.reader import FileInfo
 
 from catalog.errors import Damaged
-from catalog.home import written
 
 
 class CachedStream(Stream):
@@ -28,8 +28,8 @@ class CachedStream(Stream):
         self._is_remote = bool(remote)
         index = cache / "index.json"
         if not index.exists():
-            with written(index) as partial:
-                partial.write_bytes((folder / "index.json").read_bytes())
+            index.parent.mkdir(parents=True, exist_ok=True)
+            self._write(index, (folder / index.name).read_bytes())
 
     def prepare_shard(self, shard: Reader) -> int:
         """Bring a shard into the cache, checked and decompressed; gives the bytes that the cache grew by."""
@@ -47,7 +47,7 @@ class CachedStream(Stream):
         """The bytes of a shard file, from the artifact or over the network. Raises Damaged."""
         path = self._folder / source.basename
         if self._is_remote:
-            path = Path(self._download_file(source.basename, f".{source.basename}.{os.getpid()}.partial"))
+            path = Path(self._download_file(source.basename, _own(source.basename)))
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
@@ -61,5 +61,11 @@ class CachedStream(Stream):
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
-        with written(path) as partial:
-            partial.write_bytes(data)
+        partial = path.with_name(_own(path.name))
+        partial.write_bytes(data)
+        os.replace(partial, path)
+
+
+def _own(name: str) -> str:
+    """The name under which this thread of this process writes a file before it is whole."""
+    return f".{name}.{threading.get_ident()}.{os.getpid()}.partial"
