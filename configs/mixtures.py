@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from catalog.commands import Parser
 from catalog.home import Home
+from catalog.records import versions
 from configs.recipes import configured, described
 from training.mixtures.build import build, draft
 from training.mixtures.config import MixtureConfig, PhaseConfig
@@ -40,6 +41,7 @@ def phases() -> MixtureConfig:
     )
 
 
+DEFAULT_TOKENS = "docs"
 MIXTURES = {"plain": plain, "phases": phases}
 
 
@@ -59,6 +61,7 @@ def main(argv: list[str]) -> int:
         _print_plan(config.name, drafted.plan, console)
         _print_warnings(drafted.warnings)
         return 0
+    _make_defaults(config, home, console)
     made = build(config, home)
     ref = str(made.record.ref)
     if not made.fresh:
@@ -75,6 +78,15 @@ def main(argv: list[str]) -> int:
         markup=False,
     )
     return 0
+
+
+def _make_defaults(config: MixtureConfig, home: Home, console: Console) -> None:
+    """Make the default tokens where they are asked for and not there yet."""
+    if DEFAULT_TOKENS in config.tokens and not versions(home, "tokens", DEFAULT_TOKENS):
+        from configs import tokens
+
+        console.print(f"there are no tokens {DEFAULT_TOKENS} yet: they are made first", markup=False)
+        tokens.main([DEFAULT_TOKENS, "--home", str(home.root)])
 
 
 def show(argv: list[str]) -> int:

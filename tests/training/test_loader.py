@@ -60,6 +60,7 @@ def test_batches_are_those_of_the_order_and_what_is_left_over_is_counted(dataset
         assert len(order) - len(read) == schedule.remainders[stretch.name] == len(order) % stretch.batch
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_change_nothing(dataset, workers):
     assert ids_of(loader(dataset, workers)) == planned(dataset)

@@ -27,7 +27,7 @@ from training.loader.shared_memory import own_names
 from training.loader.streams import CachedStream
 from training.mixtures.reading import Mixture
 from training.sample_ids import ORDINAL_BITS, PART_BITS, divisor, part, whole
-from training.tokens.reading import INDEX, TokensInfo
+from training.tokens.reading import TokensInfo
 from training.tokens.streams import TokenStream
 
 Ids = NDArray[np.int64]
@@ -181,7 +181,7 @@ def _stream(info: TokensInfo, stream: TokenStream, cache: Path, remote: str) -> 
     hashes = {
         entry.path.removeprefix(prefix): entry.sha256
         for entry in info.shards
-        if entry.path.startswith(prefix) and not entry.path.endswith(INDEX)
+        if entry.path.startswith(prefix) and not entry.path.endswith(".json")
     }
     there = f"{remote.rstrip('/')}/tokens/{info.ref.replace('@', '/')}/{stream.folder}" if remote else ""
     return CachedStream(folder, cache / "tokens" / name / stream.folder, hashes, there)

@@ -53,18 +53,18 @@ class MixtureConfig(Config):
     """What a share is a share of: a domain, a language, a tokens artifact, or `domain/lang`."""
     shares: str = ""
     """As in `web=0.5, encyclopedia<=0.4, code>=5%, *=0`; empty: every group by its size."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """Above 1 small groups get more than their size, as in mT5 and XLM-R (https://arxiv.org/abs/2010.11934, 2.2)."""
-    budget: float = Field(0, ge=0)
+    budget: float = Field(default=0, ge=0)
     """Tokens to train on, over all phases; 0: as many as give one epoch of everything that may be read."""
-    max_epochs: float = Field(0, ge=0)
+    max_epochs: float = Field(default=0, ge=0)
     """The most epochs over any group, held by giving it less; 0: no bound."""
-    warn_epochs: float = Field(4, gt=0)
+    warn_epochs: float = Field(default=4, gt=0)
     """Epochs over a group above which a warning is given: up to 4, repeated data is nearly as good as new
     (https://arxiv.org/abs/2305.16264)."""
-    heldout: float = Field(0.01, ge=0, lt=1)
+    heldout: float = Field(default=0.01, ge=0, lt=1)
     """The part of each stream's samples that no phase reads, for held-out loss."""
-    seed: int = Field(17, ge=0)
+    seed: int = Field(default=17, ge=0)
     phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
 
     @model_validator(mode="after")
