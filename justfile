@@ -30,6 +30,16 @@ near *args: (_setup "data")
 train-tokenizer *args: (_setup "data" "training")
     @{{ python }} -P -m configs train-tokenizer "$@"
 
+# New tokens for a tokenizer and its model: `just extend-tokenizer NAME model=FOLDER corpus=CORPUS [field=value …]`
+[no-cd, no-exit-message]
+extend-tokenizer *args: (_setup "data" "training")
+    @{{ python }} -P -m configs extend-tokenizer "$@"
+
+# Show a tokenizer's fertility report, or how it cuts a text: `just tokenizer NAME [TEXT|FILE] [--against NAMES]`
+[no-cd, no-exit-message]
+tokenizer *args: (_setup "data" "training")
+    @{{ python }} -P -m configs tokenizer "$@"
+
 # Tokens of a corpus, packed for training: `just tokenize [NAME] [field=value …] [--dry-run]`
 [no-cd, no-exit-message]
 tokenize *args: (_setup "data" "training")

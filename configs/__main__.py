@@ -16,6 +16,8 @@ VERBS = {
     "crawl": "crawl.main",
     "near": "near.main",
     "train-tokenizer": "tokenizers.train_main",
+    "extend-tokenizer": "tokenizers.extend_main",
+    "tokenizer": "tokenizers.show_main",
     "tokenize": "tokens.main",
     "mixture": "mixtures.main",
     "show-mixture": "mixtures.show",

@@ -5,13 +5,15 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pydantic import JsonValue
 from tokenizers import Tokenizer
 
+from catalog.config import Config
 from catalog.home import Home, written
 from catalog.index import register
 from catalog.locks import clear_partials, hold, lock_of
@@ -21,18 +23,21 @@ from catalog.records import (
     file_entry,
     fingerprint,
     load_record,
-    next_version,
     now,
     same_or_conflict,
-    versions,
+    version_for,
     write_record,
 )
 from catalog.store import Catalog
 from training.tokenizers.config import CHAT, END, MASK, PAD, UNKNOWN, TokenizerConfig
+from training.tokenizers.fertility import measure
+from training.tokenizers.load import load_peer
 from training.tokenizers.texts import Inputs, Sample, find_texts
 from training.tokenizers.train import train
 
+C = TypeVar("C", bound=Config)
 KIND = "tokenizers"
+FERTILITY = "fertility.json"
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
@@ -52,34 +57,34 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[C]):
     """What would be made."""
 
-    config: TokenizerConfig
+    config: C
     inputs: Inputs
     version: str
     fingerprint: str
     there: bool
 
 
-def plan(config: TokenizerConfig, home: Home) -> Plan:
+def plan(config: TokenizerConfig, home: Home) -> Plan[TokenizerConfig]:
     """The version that a config means. Raises BadInput, NotFound, or Conflict where that version is another one."""
     config.check()
     inputs = find_texts(home, config.texts)
     key = fingerprint(KIND, config.identity(), inputs.keys)
-    version = version_of(home, config.name, config.version, key)
-    path = home.artifact(KIND, config.name, version) / RECORD
+    version = version_for(home, KIND, config.name, config.version, key)
+    there = there_already(home, config.name, version, key, config.identity(), inputs.refs)
+    return Plan(config, inputs, version, key, there)
+
+
+def there_already(
+    home: Home, name: str, version: str, key: str, identity: dict[str, JsonValue], inputs: tuple[str, ...]
+) -> bool:
+    """Whether this very tokenizer is there. Raises Conflict where the version is another one."""
+    path = home.artifact(KIND, name, version) / RECORD
     if path.exists():
-        same_or_conflict(load_record(path), key, config.identity(), inputs.refs)
-    return Plan(config, inputs, version, key, path.exists())
-
-
-def version_of(home: Home, name: str, asked: str, key: str) -> str:
-    """The version asked for, else the one with this fingerprint, else the next free number."""
-    for version in [] if asked else reversed(versions(home, KIND, name)):
-        if load_record(home.artifact(KIND, name, version) / RECORD).fingerprint == key:
-            return version
-    return asked or next_version(home, KIND, name)
+        same_or_conflict(load_record(path), key, identity, inputs)
+    return path.exists()
 
 
 def make(config: TokenizerConfig, home: Home, on_text: Callable[[], None] = lambda: None) -> Made:
@@ -96,17 +101,21 @@ def make(config: TokenizerConfig, home: Home, on_text: Callable[[], None] = lamb
     return made
 
 
-def _made(planned: Plan, home: Home, folder: Path, on_text: Callable[[], None]) -> Record:
+def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Callable[[], None]) -> Record:
     config = planned.config
+    peers = {name: load_peer(home, name) for name in config.against}
     with Sample(planned.inputs, config.texts) as sample:
 
-        def texts():
+        def texts() -> Iterator[str]:
             for text in sample.learnt():
                 on_text()
                 yield text
 
         tokenizer = train(config, texts)
+        report = measure({config.name: tokenizer, **peers}, sample.held_out())
+        groups: list[JsonValue] = [group._asdict() for group in sample.groups]
     write_tokenizer(folder, tokenizer, config)
+    write_text(folder / FERTILITY, report.model_dump_json(indent=1))
     record = Record(
         kind=KIND,
         name=config.name,
@@ -115,7 +124,7 @@ def _made(planned: Plan, home: Home, folder: Path, on_text: Callable[[], None]) 
         config=config.identity(),
         fingerprint=planned.fingerprint,
         files=entries(folder),
-        counts={"vocab": tokenizer.get_vocab_size()},
+        counts={"vocab": tokenizer.get_vocab_size(), "sample": groups},
         created=now(),
     )
     write_record(home, record)

@@ -133,3 +133,39 @@ class TokenizerConfig(Config):
                 f"chinese={self.alphabet.chinese} characters are more than half of vocab={self.vocab}: "
                 f"at most {max(0, room // 2)} leave room for words."
             )
+
+
+class ExtendConfig(Config):
+    """New tokens for a tokenizer and its model. Identity as of TokenizerConfig; of `base` and `model` the content."""
+
+    name: str
+    version: str = ""
+    base: str = ""
+    """The tokenizer to extend: an artifact, or a folder with tokenizer.json; empty takes the model's own."""
+    model: str = ""
+    """The model that gets new rows: a Hugging Face folder, or a model of the home as name@version; empty for none."""
+    new: int = Field(default=8000, ge=1, le=500_000)
+    """At most so many new tokens."""
+    chinese: int = Field(default=0, ge=0, le=20_000)
+    """At least so many Chinese characters become single tokens, the most frequent first; counted in `new`."""
+    texts: TextsConfig = TextsConfig()
+    min_frequency: int = Field(default=10, ge=1)
+    max_token_chars: int = Field(default=32, ge=2, le=256)
+    """Longest new token, in symbols of the old model (bytes where it is byte-level)."""
+    worst: float = Field(default=1.5, gt=1)
+    """Refuse a model whose loss a byte is more than so many times what it was before."""
+    against: tuple[str, ...] = ()
+
+    def identity(self) -> dict[str, JsonValue]:
+        """The config as the record keeps it and the fingerprint counts it."""
+        plain = self.model_dump(mode="json", exclude={"name", "version", "against", "base", "model", "worst"})
+        del plain["texts"]["corpus"], plain["texts"]["input"]
+        return plain
+
+    def check(self) -> None:
+        """Raise BadInput for what could not be, before anything is read."""
+        self.texts.asked_shares()
+        if not self.base and not self.model:
+            raise BadInput("nothing to extend. Give base=TOKENIZER, model=FOLDER or both.")
+        if not self.texts.corpus and not self.texts.input:
+            raise BadInput("no texts to learn from. Give corpus=NAME or input=FILES.")

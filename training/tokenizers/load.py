@@ -6,10 +6,11 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from catalog.errors import Damaged, NotFound
 from catalog.home import Home
@@ -40,7 +41,10 @@ class LoadedTokenizer:
 
 
 def load_tokenizer(home: Home, name: str) -> LoadedTokenizer:
-    """Load `name`, `name@version` or a folder with tokenizer.json. Raises NotFound with near names, Damaged."""
+    """Load `name`, `name@version` or a folder with tokenizer.json. Raises NotFound with near names, Damaged.
+
+    A text that writes a special token, as `<|endoftext|>`, is cut like any other text and gives no special id.
+    """
     path = Path(name)
     if (path / FILE).is_file() or path.name == FILE:
         return _loaded(str(path), path if path.name != FILE else path.parent, "")
@@ -51,6 +55,25 @@ def load_tokenizer(home: Home, name: str) -> LoadedTokenizer:
     return _loaded(str(record.ref), home.artifact(record.kind, record.name, record.version), expected)
 
 
+def load_peer(home: Home, name: str) -> Tokenizer:
+    """A tokenizer to measure beside: an artifact, a folder, or a repository in the local Hugging Face cache.
+
+    A folder has tokenizer.json, or vocab.json and merges.txt as GPT-2's. Nothing is downloaded. Raises NotFound.
+    """
+    folder = Path(name)
+    pair = [str(folder / file) for file in ("vocab.json", "merges.txt")]
+    if not (folder / FILE).is_file() and all(Path(file).is_file() for file in pair):
+        tokenizer = Tokenizer(models.BPE.from_file(*pair))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        return tokenizer
+    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return load_tokenizer(home, name).tokenizer
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, FILE)
+    return load_tokenizer(home, cached if isinstance(cached, str) else name).tokenizer
+
+
 def _loaded(ref: str, folder: Path, expected: str) -> LoadedTokenizer:
     path = folder / FILE
     content = path.read_bytes() if path.is_file() else b""
@@ -58,6 +81,7 @@ def _loaded(ref: str, folder: Path, expected: str) -> LoadedTokenizer:
     if expected and digest != expected:
         raise Damaged(f"{path} is not what its record says: train it again, or restore it.")
     tokenizer = _parsed(path, content)
+    tokenizer.encode_special_tokens = True
     ids = tokenizer.get_vocab(with_added_tokens=True)
     named = _special_tokens(folder)
     end = _first(ids, named.get("eos_token"), *_ENDS)

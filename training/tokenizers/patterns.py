@@ -12,7 +12,8 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers
 
 from training.tokenizers.config import CutConfig, TokenizerConfig
 
-_EAST = r"\p{Han}\p{Hiragana}\p{Katakana}"
+EAST = r"\p{Han}\p{Hiragana}\p{Katakana}"
+"""Letters that are written without spaces between words."""
 _DIGITS = {"single": r"\p{N}", "groups": r"\p{N}{1,3}", "none": r"\p{N}+"}
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _GPT4 = (
@@ -21,13 +22,14 @@ _GPT4 = (
 )
 _MILLRACE = (
     r"(?i:'(?:s|t|re|ve|m|ll|d))(?!\p{L})"
-    rf"|[{_EAST}]+"
-    rf"|(?:[^\s\p{{L}}\p{{N}}]| )?(?:(?![{_EAST}])[\p{{L}}\p{{M}}])+"
+    rf"|[{EAST}]+"
+    rf"|(?:[^\s\p{{L}}\p{{N}}]| )?(?:(?![{EAST}])[\p{{L}}\p{{M}}])+"
     r"|DIGITS"
     r"| ?[^\s\p{L}\p{N}]+"
     r"|[\r\n]+|\t+| +(?!\S)| +|[^\S\r\n\t ]+"
 )
-_SPACE = "▁"
+GAP = "▁"
+"""A space in the pieces of Unigram models."""
 
 
 def expression(cut: CutConfig) -> str:
@@ -51,9 +53,9 @@ def pre_tokenizer(config: TokenizerConfig) -> pre_tokenizers.PreTokenizer:
     if config.kind == "bpe":
         return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     if config.kind == "unigram":
-        spaces = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="never", split=False)
+        spaces = pre_tokenizers.Metaspace(replacement=GAP, prepend_scheme="never", split=False)
         return pre_tokenizers.Sequence([split, spaces])
-    east = pre_tokenizers.Split(Regex(rf"[{_EAST}]"), behavior="isolated")
+    east = pre_tokenizers.Split(Regex(rf"[{EAST}]"), behavior="isolated")
     digits = pre_tokenizers.Split(Regex(_DIGITS[config.cut.digits]), behavior="isolated")
     return pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated"), east, digits]
@@ -66,4 +68,4 @@ def decoder(config: TokenizerConfig) -> decoders.Decoder:
         return decoders.ByteLevel()
     if config.kind == "wordpiece":
         return decoders.WordPiece(prefix="##", cleanup=False)
-    return decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
+    return decoders.Sequence([decoders.Replace(GAP, " "), decoders.ByteFallback(), decoders.Fuse()])
