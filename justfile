@@ -55,6 +55,11 @@ mixture *args: (_setup "data" "training")
 show-mixture *args: (_setup "data" "training")
     @{{ python }} -P -m configs show-mixture "$@"
 
+# Memory, steps, hours and cost of a pretraining run: `just estimate model=1b gpus=8 tokens=20e9 [price=2.5] | --models`
+[no-cd, no-exit-message]
+estimate *args: (_setup "data")
+    @{{ python }} -P -m configs estimate "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

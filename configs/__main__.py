@@ -21,6 +21,7 @@ VERBS = {
     "tokenize": "tokens.main",
     "mixture": "mixtures.main",
     "show-mixture": "mixtures.show",
+    "estimate": "estimate.main",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 
