@@ -117,10 +117,10 @@ def _print_made(record: Record, home: Home, console: Console) -> None:
 
 def _summary(record: Record, home: Home) -> str:
     counts, length = record.counts, int(str(record.config["sequence_length"]))
-    places = int(str(counts["samples"])) * length
+    padding, samples = int(str(counts["padding"])), int(str(counts["samples"]))
     lines = [
-        f"{record.ref}: {counts['tokens']:,} tokens of {counts['documents']:,} documents, {counts['samples']:,} samples "
-        f"of {length:,}; waste: {counts['padding']:,} places of padding, {int(str(counts['padding'])) / places:.3%}"
+        f"{record.ref}: {counts['tokens']:,} tokens of {counts['documents']:,} documents, {samples:,} samples of "
+        f"{length:,}; waste: {padding:,} places of padding, {padding / samples / length:.3%}"
     ]
     if counts["empty_documents"]:
         lines.append(f"{counts['empty_documents']:,} documents have no text, and no tokens")

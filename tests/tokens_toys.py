@@ -1,15 +1,19 @@
-"""Toy corpora and tokenizers for tests of tokenization (`from tokens_toys import write_corpus, write_tokenizer`)."""
+"""Toy corpora and tokenizers, and what is in the samples made of them (`from tokens_toys import rebuilt`)."""
 
+import json
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from catalog.home import Home
 from catalog.records import Record, file_entry, fingerprint, now, write_record
+from training.tokens.config import TokensConfig
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 WORDS = [
@@ -79,8 +83,8 @@ def table(rows: Sequence[Row]) -> pa.Table:
     return pa.table({name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(names)})
 
 
-def write_tokenizer(folder: Path, vocab: int = 600, extra: int = 0) -> Path:
-    """A byte-level BPE tokenizer in a folder; `extra` tokens that no text has make its vocabulary larger."""
+def write_tokenizer(folder: Path, vocab: int = 600, total: int = 0) -> Path:
+    """A byte-level BPE tokenizer in a folder, with words of one strange letter up to a `total` of tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -91,7 +95,64 @@ def write_tokenizer(folder: Path, vocab: int = 600, extra: int = 0) -> Path:
         show_progress=False,
     )
     tokenizer.train_from_iterator([row[3] for row in documents(200, seed=7)], trainer)
-    tokenizer.add_tokens([f"\ue000{number}\ue001" for number in range(extra)])
+    tokenizer.add_tokens([f"\ue000{number}\ue001" for number in range(tokenizer.get_vocab_size(), total)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+def configured(tokenizer, **changes):
+    fields = {"name": "toy", "corpus": ("toy",), "tokenizer": str(tokenizer), "sequence_length": 64, "workers": 1}
+    return TokensConfig(**{**fields, **changes})
+
+
+def read_stream(folder):
+    """sample_id → (tokens, bounds), by streaming's own reader."""
+    from streaming.base.compression import decompress
+    from streaming.base.format import reader_from_json
+
+    index = json.loads((folder / "index.json").read_text())
+    found = {}
+    for entry in index["shards"]:
+        raw = folder / entry["raw_data"]["basename"]
+        raw.write_bytes(decompress("zstd", (folder / entry["zip_data"]["basename"]).read_bytes()))
+        reader = reader_from_json(str(folder), "", entry)
+        for row in range(entry["samples"]):
+            sample = reader[row]
+            found[sample["sample_id"]] = (sample["tokens"], sample["bounds"])
+        raw.unlink()
+    return found
+
+
+def samples_of(info):
+    return {key: value for stream in info.streams for key, value in read_stream(info.stream_path(stream)).items()}
+
+
+def rows_of(info):
+    return [
+        row for path in sorted((info.folder / "samples").glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
+
+
+def rebuilt(info):
+    """doc_id → ids, put together from the samples."""
+    samples, parts = samples_of(info), defaultdict(list)
+    covered = {key: np.zeros(info.sequence_length, int) for key in samples}
+    for row in rows_of(info):
+        tokens, bounds = samples[row["sample_id"]]
+        start, stop = row["sample_start"], row["sample_start"] + row["length"]
+        assert start in bounds
+        assert stop in bounds
+        covered[row["sample_id"]][start:stop] += 1
+        parts[row["doc_id"]].append((row["doc_start"], tokens[start:stop]))
+    for key, (tokens, bounds) in samples.items():
+        assert covered[key][: bounds[-1]].tolist() == [1] * bounds[-1]
+        assert not covered[key][bounds[-1] :].any()
+        assert (tokens[bounds[-1] :] == info.pad_id).all()
+    found = {}
+    for doc_id, pieces in parts.items():
+        pieces.sort(key=lambda piece: piece[0])
+        ends = np.cumsum([len(ids) for _, ids in pieces])
+        assert [start for start, _ in pieces] == [0, *ends[:-1]]
+        found[doc_id] = np.concatenate([ids for _, ids in pieces]).tolist()
+    return found

@@ -6,6 +6,7 @@ just bench read               read → decide beside stock datatrove on the same
 just bench signals            measures beside datatrove's filters on the same documents
 just bench extract            main text beside trafilatura, Resiliparse, readability and jusText
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
+just bench tokens             tokenization beside the bare tokenizer and datatrove's step
 """
 
 import importlib
@@ -16,7 +17,7 @@ from catalog.commands import run
 from catalog.errors import NotFound, near
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("read", "signals", "extract", "dedup")
+NAMES = ("read", "signals", "extract", "dedup", "tokens")
 
 
 def main(argv: list[str]) -> int:

@@ -6,6 +6,7 @@
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -165,5 +166,7 @@ def _opened(unit: Unit) -> Iterator[IO[bytes]]:
             with unit.path.open("rb", buffering=1 << 20) as stream:
                 stream.seek(unit.offset)
                 yield stream
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, OSError, zlib.error) as error:
+        if getattr(error, "errno", None):
+            raise  # of the disk, not of what is on it
         raise BadInput(f"{unit.path} is cut or damaged: {error}.") from error
