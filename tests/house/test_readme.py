@@ -18,6 +18,7 @@ READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md")])
 LONG = {
     "build-corpus": "--dry-run",
     "crawl": "--dry-run",
+    "tokenize": "--dry-run",
     "test": "--collect-only -q",
     "bench": "--help",
     "lock": "--help",

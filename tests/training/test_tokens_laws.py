@@ -69,7 +69,7 @@ def script(tmp_path_factory):
 def corpus(tmp_path_factory):
     """A home with a corpus of many small units."""
     home = Home(tmp_path_factory.mktemp("corpus") / "lake")
-    write_corpus(home, documents(900), shards=5)
+    write_corpus(home, documents(500), shards=3)
     return home.root
 
 

@@ -40,8 +40,8 @@ class TokensConfig(Config):
     """Tokens in a sample: the longest that a mixture of them will ask for (it may cut samples, not join them)."""
     fields: TextFields = TextFields()
     """Counts for files only; a corpus knows its fields."""
-    shard_mb: float = Field(default=64.0, gt=0, le=1024)
-    """Size of an MDS shard before compression."""
+    shard_mb: float = Field(default=32.0, gt=0, le=1024)
+    """Size of an MDS shard before compression; a worker takes about six times as much memory."""
     workers: int = Field(default=0, ge=0)
     """Processes; 0 takes every core."""
 

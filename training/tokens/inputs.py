@@ -8,7 +8,7 @@ How the units are cut depends on the content alone, never on the workers.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import glob
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -86,11 +86,12 @@ def _corpora(config: TokensConfig, home: Home) -> Inputs:
         raise BadInput(f"the same corpus twice: {', '.join(refs)}. Name each once.")
     shards = [entry for record in records for entry in record.files if entry.path.startswith("shards/")]
     files = [(path, "") for record in records for path in _shards(home, record)]
-    size = unit_bytes(sum(text_bytes for path, _ in files for *_, text_bytes in _row_groups(path, CORPUS_FIELDS)))
+    groups = [group for path, source in files for group in _row_groups(path, source, CORPUS_FIELDS)]
+    size = unit_bytes(sum(group.text_bytes for group in groups))
     return Inputs(
         refs=refs,
         content=tuple(entry.sha256 for entry in shards),
-        units=tuple(_parquet_units(files, CORPUS_FIELDS, size)),
+        units=tuple(_parquet_units(groups, CORPUS_FIELDS, size)),
         documents=sum(entry.rows or 0 for entry in shards),
     )
 
@@ -186,7 +187,7 @@ def _refuse_copies(scans: list[_Scan]) -> None:
 def _units_of(scan: _Scan, size: int, fields: TextFields) -> Iterator[Unit]:
     path, source = scan.path, scan.source.sha256[:SHORT]
     if path.suffix == ".parquet":
-        yield from _parquet_units([(path, source)], fields, size)
+        yield from _parquet_units(_row_groups(path, source, fields), fields, size)
     elif path.name.endswith(PLAIN):
         ends = [*(row for _, row in scan.marks[1:]), scan.rows]
         for (offset, first), stop in zip(scan.marks, ends, strict=True):
@@ -196,18 +197,27 @@ def _units_of(scan: _Scan, size: int, fields: TextFields) -> Iterator[Unit]:
         yield Unit(kind="mds" if path.name.endswith(MDS) else "lines", path=path, source=source, fields=fields)
 
 
-def _parquet_units(files: list[tuple[Path, str]], fields: TextFields, size: int) -> Iterator[Unit]:
+class _RowGroup(NamedTuple):
+    """A row group of a Parquet file."""
+
+    path: Path
+    source: str
+    first: int
+    rows: int
+    text_bytes: int
+
+
+def _parquet_units(groups: Iterable[_RowGroup], fields: TextFields, size: int) -> Iterator[Unit]:
     """Rows of Parquet files in units of about the same amount of text; a unit lies within a row group."""
-    for path, source in files:
-        for first, rows, text_bytes in _row_groups(path, fields):
-            cuts = min(rows, -(-text_bytes // size))
-            for cut in range(cuts):
-                start, stop = first + rows * cut // cuts, first + rows * (cut + 1) // cuts
-                yield Unit(kind="parquet", path=path, first=start, stop=stop, source=source, fields=fields)
+    for path, source, first, rows, text_bytes in groups:
+        cuts = min(rows, -(-text_bytes // size))
+        for cut in range(cuts):
+            start, stop = first + rows * cut // cuts, first + rows * (cut + 1) // cuts
+            yield Unit(kind="parquet", path=path, first=start, stop=stop, source=source, fields=fields)
 
 
-def _row_groups(path: Path, fields: TextFields) -> Iterator[tuple[int, int, int]]:
-    """First row, rows and bytes of text of each row group that has rows."""
+def _row_groups(path: Path, source: str, fields: TextFields) -> Iterator[_RowGroup]:
+    """The row groups of a file that have rows."""
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -219,5 +229,6 @@ def _row_groups(path: Path, fields: TextFields) -> Iterator[tuple[int, int, int]
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         if group.num_rows:
-            yield first, group.num_rows, max(1, group.column(column).total_uncompressed_size)
+            text_bytes = max(1, group.column(column).total_uncompressed_size)
+            yield _RowGroup(path, source, first, group.num_rows, text_bytes)
         first += group.num_rows

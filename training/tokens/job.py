@@ -8,6 +8,7 @@ Whatever is there already is not done again; a killed run goes on where it was. 
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from catalog.store import Catalog
 from training.sample_ids import key_of
 from training.tokenizers.load import FILE, LoadedTokenizer, load_tokenizer
 from training.tokens.config import TokensConfig
-from training.tokens.cut import Cut, GroupDone, plan_groups
+from training.tokens.cut import Cut, GroupDone, ShardDone, plan_groups
 from training.tokens.encode import Encode, check_end_of_text
 from training.tokens.inputs import Inputs, find_inputs
 from training.tokens.mds import INDEX, Shape, shard_entry, write_index
@@ -221,8 +222,11 @@ def _cut(job: Job, packing: Packing) -> list[GroupDone]:
 def _described(job: Job, pieces: Sequence[PieceTotals], packing: Packing, groups: Sequence[GroupDone]) -> Record:
     """The record, with the index of every stream. Raises Unbalanced where tokens are missing."""
     streams, files = [], []
+    by_stream: dict[int, list[ShardDone]] = defaultdict(list)
+    for shard in (shard for group in groups for shard in group.shards):
+        by_stream[shard.stream].append(shard)
     for index, stream in enumerate(packing.streams):
-        shards = [shard for group in groups for shard in group.shards if shard.stream == index]
+        shards = by_stream[index]
         described = TokenStream(
             domain=stream.domain,
             lang=stream.lang,

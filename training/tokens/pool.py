@@ -5,6 +5,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,6 +22,8 @@ PRELOAD = ["training.tokens.encode", "training.tokens.cut"]
 
 _done: Any = None
 """In a worker: the counter that it shares with its parent."""
+_function: Callable[[int], Any] | None = None
+"""In a worker: what it does, sent once and not with every task."""
 _bar: Bar | None = None
 """In a process that works alone: where it tells its progress."""
 
@@ -42,16 +45,20 @@ def run_tasks(function: Callable[[int], T], tasks: Sequence[int], workers: int, 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     done = context.Value("q", 0)
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (done,))
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (done, function))
     try:
-        futures = [pool.submit(function, task) for task in tasks]
+        futures = [pool.submit(_do, task) for task in tasks]
         _watch(futures, done, bar)
         return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        raise WorkerLost(
-            "a worker was killed (often: lack of memory). Run the same command again, with workers=1 if it recurs: "
-            "what is done is kept."
-        ) from error
+    except BaseException as error:
+        for worker in multiprocessing.active_children():
+            worker.kill()  # what they have at hand is done again; what they have done is kept
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerLost(
+                "a worker was killed (often: lack of memory). Run the same command again, with workers=1 if it recurs: "
+                "what is done is kept."
+            ) from error
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -78,13 +85,19 @@ def _watch(futures: Sequence[Future], done: Any, bar: Bar) -> None:
                 raise error
 
 
-def _start(done: Any) -> None:
+def _start(done: Any, function: Callable[[int], Any]) -> None:
     """Begin a worker: it ends with its parent, however that ends."""
-    global _done
-    _done = done
+    global _done, _function
+    _done, _function = done, function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _do(task: int) -> Any:
+    assert _function is not None
+    return _function(task)
 
 
 def _end_with(parent: Any) -> None:
