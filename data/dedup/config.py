@@ -28,6 +28,9 @@ class NearConfig(Config):
     """Remove a document whose n-grams have this Jaccard similarity, or more, with those of one that is kept."""
     tokens: int = Field(default=5, ge=1, le=50)
     """Tokens of an n-gram: words, or characters of Chinese, Japanese, Thai, … (see `data.dedup.tokens`)."""
+    fold_han: bool = True
+    """Traditional and simplified characters count as the same: sites that offer both make one from the other by
+    machine, so the second form is the same page again. `fold_han=false` where a corpus is to keep a page in both."""
     hashes: int = Field(default=128, ge=16, le=1024)
     """Places of a signature."""
     recall: float = Field(default=0.99, ge=0.5, lt=1.0)
@@ -38,7 +41,7 @@ class NearConfig(Config):
     @property
     def signature_key(self) -> str:
         """The key of signatures under this config: the similarity is no part of it."""
-        return key("signatures", CODE_VERSION, self.tokens, self.hashes)
+        return key("signatures", CODE_VERSION, self.tokens, self.fold_han, self.hashes)
 
 
 class DedupConfig(Config):

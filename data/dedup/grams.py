@@ -31,9 +31,10 @@ class Grams(NamedTuple):
         return self.hashes[self.first[text] : self.first[text + 1]]
 
 
-def hash_grams(texts: Sequence[str], n: int) -> Grams:
+def hash_grams(texts: Sequence[str], n: int, fold_han: bool = False) -> Grams:
     """The set of n-grams of each text, worked out in chunks that stay in the cache."""
-    parts = [_set_of_each(*gram_hashes(hash_tokens(texts[a:b]), n)[:2], b - a) for a, b in chunks(texts)]
+    tokens = ((b - a, hash_tokens(texts[a:b], fold_han=fold_han)) for a, b in chunks(texts))
+    parts = [_set_of_each(*gram_hashes(chunk, n)[:2], count) for count, chunk in tokens]
     counts = np.concatenate([np.diff(part.first) for part in parts]) if parts else np.zeros(0, np.int64)
     first = np.concatenate(([0], np.cumsum(counts)))
     return Grams(np.concatenate([part.hashes for part in parts]) if parts else np.zeros(0, np.uint32), first)

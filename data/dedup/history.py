@@ -1,7 +1,8 @@
-"""Matches with earlier documents, through band keys that lie sorted on the disk.
+"""Matches with earlier documents, through band keys that lie sorted on the disk (`data.dedup.segments`).
 
-A lookup costs a binary search for each new document and band in each earlier file, and the signatures and n-grams of
-the few that it finds: no earlier text is read, and of the earlier store only the pages that the search touches.
+Band by band the keys of the new documents are looked up in all of history, and those that they share a bucket with are
+proven, or not, on their n-grams; one that is proven asks no further. No earlier text is read, and of the earlier store
+only the blocks that hold what is wanted.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ import numpy as np
 
 from catalog.ids import doc_id
 from data.dedup.bands import Bands
-from data.dedup.store import Store, ragged, read_index, source_of
+from data.dedup.segments import cover, member
+from data.dedup.store import Store, ragged, source_of
 from data.dedup.verify import compare, likely
 
 MOST_IN_BUCKET = 64
-"""Earlier documents of one bucket that a new one is compared with: more come from a template."""
+"""Earlier documents of one bucket that a new one is compared with, the first by file and row: more come from a
+template."""
 
 
 class EarlierFile(NamedTuple):
@@ -44,9 +47,55 @@ class Earlier(NamedTuple):
         return doc_id(source_of(self.path), self.ordinal)
 
 
+class Shelf:
+    """Earlier documents, numbered through their files in order, and which of them count."""
+
+    def __init__(self, history: Sequence[EarlierFile], bands: Bands, merge: bool) -> None:
+        self.owners: dict[Path, list[EarlierFile]] = {}
+        for file in history:
+            self.owners.setdefault(file.path, []).append(file)
+        paths = list(self.owners)
+        self.segments = cover(paths, bands, merge)
+        rows = {name: count for segment in self.segments for name, count in segment.members.items()}
+        self.store = Store(paths, sparse=True, rows=[rows[member(path)] for path in paths])
+        begin = dict(zip(map(member, paths), self.store.bounds.tolist(), strict=False))
+        self._begins = [np.array([begin[name] for name in segment.members]) for segment in self.segments]
+
+    def find(self, band: int, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(place in `keys`, document) of those that count and have one of these keys (uint32, sorted, different)."""
+        found = [np.zeros((2, 0), np.int64)]
+        for segment, begins in zip(self.segments, self._begins, strict=True):
+            which, rows = segment.find(band, keys)
+            owner = np.searchsorted(segment.starts, rows, side="right") - 1
+            found.append(np.stack((which, rows - segment.starts[owner] + begins[owner])))
+        which, documents = np.concatenate(found, axis=1)
+        order = np.lexsort((documents, which))
+        which, documents = which[order], documents[order]
+        counts = self.counts(documents)
+        return which[counts], documents[counts]
+
+    def counts(self, documents: np.ndarray) -> np.ndarray:
+        """bool: whether any that was named keeps the document."""
+        stays = np.zeros(len(documents), bool)
+        for part, places, rows in self.store.by_part(documents):
+            kept = [file.kept for file in self.owners[part.path]]
+            some = [each for each in kept if each is not None]
+            ordinals = part.ordinals_at(rows) if len(some) == len(kept) else None
+            stays[places] = ordinals is None or np.isin(ordinals, np.concatenate(some))
+        return stays
+
+    def named(self, document: int) -> Earlier:
+        """A document that counts, with the first that was named and keeps it."""
+        file = int(np.searchsorted(self.store.bounds, document, side="right")) - 1
+        path = self.store.parts[file].path
+        ordinal = int(self.store.ordinals(np.array([document]))[0])
+        owners = self.owners[path]
+        return Earlier(next(each.name for each in owners if each.kept is None or ordinal in each.kept), path, ordinal)
+
+
 @dataclass
 class Matches:
-    """New documents that are like earlier ones, with the most alike of them."""
+    """New documents that are like earlier ones, each with one that proves it."""
 
     place: np.ndarray
     jaccard: np.ndarray
@@ -63,64 +112,63 @@ def match_history(
     bands: Bands,
     similarity: float,
 ) -> Matches:
-    """The new documents (`numbers` in the store, with their band keys) that an earlier one proves to be duplicates."""
-    order = np.argsort(keys, axis=1, kind="stable")
-    needles = np.take_along_axis(keys, order, axis=1)
-    best: dict[int, tuple[float, float, Earlier]] = {}
-    pairs = 0
-    for file in history:
-        there = Store([file.path], sparse=True)
-        new, old = _candidates(needles, order, *read_index(file.path, bands))
-        new, old = _allowed(store, there, numbers, new, old, file)
-        pairs += len(new)
-        maybe = np.flatnonzero(likely(store, numbers[new], there, old, similarity))
+    """The new documents (`numbers` in the store, with their band keys) that an earlier one proves to be duplicates.
+
+    Of those that the first proving band brings, the most alike is named, then the first by file and row.
+    """
+    shelf = Shelf(history, bands, merge=True)
+    seen, pairs = np.zeros(0, np.uint64), 0
+    found = [np.zeros((4, 0))]
+    left = np.arange(len(numbers))
+    for band in range(bands.bands if history else 0):
+        new, old = _candidates(shelf, band, keys[band], left)
+        fresh = ~np.isin(tagged := _tagged(new, old), seen)
+        new, old = new[fresh], old[fresh]
+        stays = _others(store, numbers[new], shelf.store, old)
+        new, old, pairs = new[stays], old[stays], pairs + int(stays.sum())
+        maybe = np.flatnonzero(likely(store, numbers[new], shelf.store, old, similarity))
         new, old = new[maybe], old[maybe]
-        compared = compare(store, numbers[new], there, old)
-        for at in np.flatnonzero(compared.jaccard >= similarity).tolist():
-            earlier = Earlier(file.name, file.path, int(there.parts[0].ordinals[old[at]]))
-            said = (float(compared.jaccard[at]), float(compared.containment[at]), earlier)
-            held = best.get(int(new[at]))
-            if held is None or said[0] > held[0]:
-                best[int(new[at])] = said
-    places = sorted(best)
-    return Matches(
-        np.array(places, np.int64),
-        np.array([best[place][0] for place in places]),
-        np.array([best[place][1] for place in places]),
-        [best[place][2] for place in places],
-        pairs,
-    )
+        proven = _best(new, old, *compare(store, numbers[new], shelf.store, old), similarity)
+        found.append(proven)
+        seen = np.union1d(seen, tagged)
+        left = np.setdiff1d(left, proven[0].astype(np.int64))
+    place, old, jaccard, containment = np.concatenate(found, axis=1)
+    order = np.argsort(place)
+    documents = [shelf.named(at) for at in old[order].astype(np.int64).tolist()]
+    return Matches(place[order].astype(np.int64), jaccard[order], containment[order], documents, pairs)
 
 
-def _candidates(
-    needles: np.ndarray, order: np.ndarray, keys: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(new document, earlier row) pairs that share a bucket, each once."""
-    found = [np.zeros(0, np.uint64)]
-    for band in range(len(needles)):
-        begin = np.searchsorted(keys[band], needles[band], side="left")
-        hits = np.flatnonzero(begin < keys.shape[1])
-        hits = hits[keys[band][begin[hits]] == needles[band][hits]]
-        begin = begin[hits]
-        sizes = np.searchsorted(keys[band], needles[band][hits], side="right") - begin
-        sizes = np.minimum(sizes, MOST_IN_BUCKET)
-        source, _ = ragged(begin, sizes, begin)
-        new = np.repeat(order[band][hits], sizes).astype(np.uint64)
-        found.append((new << np.uint64(32)) | rows[band][source])
-    pairs = np.unique(np.concatenate(found))
-    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+def _tagged(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """A pair as one number; earlier documents are fewer than 2**40, new ones than 2**24 at a time."""
+    return (new.astype(np.uint64) << np.uint64(40)) | old.astype(np.uint64)
 
 
-def _allowed(
-    store: Store, there: Store, numbers: np.ndarray, new: np.ndarray, old: np.ndarray, file: EarlierFile
-) -> tuple[np.ndarray, np.ndarray]:
-    """Without documents paired with themselves, and earlier ones that were not kept."""
-    if not len(new):
-        return new, old
-    ordinals = there.parts[0].ordinals[old]
-    stays = np.ones(len(new), bool) if file.kept is None else np.isin(ordinals, file.kept)
-    for part, begin, end in zip(store.parts, store.bounds[:-1], store.bounds[1:], strict=True):
-        if source_of(part.path) == source_of(file.path):
-            own = np.flatnonzero((numbers[new] >= begin) & (numbers[new] < end))
-            stays[own] &= part.ordinals[numbers[new[own]] - begin] != ordinals[own]
-    return new[stays], old[stays]
+def _best(
+    new: np.ndarray, old: np.ndarray, jaccard: np.ndarray, containment: np.ndarray, similarity: float
+) -> np.ndarray:
+    """float64[4, documents]: new, earlier, Jaccard, containment of the best proven pair of each new document."""
+    proven = np.flatnonzero(jaccard >= similarity)
+    order = proven[np.lexsort((old[proven], -jaccard[proven], new[proven]))]
+    _, first = np.unique(new[order], return_index=True)
+    best = order[first]
+    return np.stack((new[best], old[best], jaccard[best], containment[best]))
+
+
+def _candidates(shelf: Shelf, band: int, keys: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(new document, earlier document) that share a bucket of this band, for the new ones that are `left`."""
+    wanted, key_of = np.unique(keys[left], return_inverse=True)
+    which, documents = shelf.find(band, wanted)
+    begin, end = (np.searchsorted(which, key_of, side=side) for side in ("left", "right"))
+    sizes = np.minimum(end - begin, MOST_IN_BUCKET)
+    source, _ = ragged(begin, sizes, begin)
+    return np.repeat(left, sizes), documents[source]
+
+
+def _others(store: Store, numbers: np.ndarray, there: Store, old: np.ndarray) -> np.ndarray:
+    """bool: whether the two of each pair are not one and the same document."""
+    stays = np.ones(len(old), bool)
+    for part, places, rows in there.by_part(old):
+        for own, at, within in store.by_part(numbers[places]):
+            if source_of(own.path) == source_of(part.path):
+                stays[places[at]] = own.ordinals_at(within) != part.ordinals_at(rows[at])
+    return stays

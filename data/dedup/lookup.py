@@ -4,20 +4,19 @@
 [Match(doc_id='0123456789ab:17', jaccard=0.93, containment=0.98), …]
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from catalog.home import Home
-from catalog.ids import doc_id
 from data.dedup.bands import band_keys
 from data.dedup.config import NearConfig
-from data.dedup.earlier import EarlierPart, earlier_parts
-from data.dedup.grams import Grams, hash_grams
+from data.dedup.earlier import earlier_parts
+from data.dedup.grams import hash_grams
+from data.dedup.history import EarlierFile, Shelf
 from data.dedup.minhash import signatures
 from data.dedup.near import Sign, bands_of, unsigned
-from data.dedup.store import Store, read_index, signature_path, source_of
+from data.dedup.store import signature_path
 from data.dedup.verify import overlap
 
 
@@ -37,26 +36,18 @@ def look_up(home: Home, name: str, text: str, config: NearConfig) -> list[Match]
     parts = earlier_parts(home, (name,))
     for part in unsigned([part.part for part in parts], config):
         list(Sign([part], config).run(rank=0))
-    grams = hash_grams([text], config.tokens)
+    grams = hash_grams([text], config.tokens, config.fold_han)
     if not len(grams.hashes):
         return []
-    found = [match for part in parts for match in _in_part(part, grams, config)]
-    return sorted(found, key=lambda match: (-match.jaccard, match.doc_id))
-
-
-def _in_part(part: EarlierPart, grams: Grams, config: NearConfig) -> Iterator[Match]:
-    path, bands = signature_path(part.part, config), bands_of(config)
-    store, (keys, rows) = Store([path], sparse=True), read_index(path, bands)
-    wanted = band_keys(signatures(grams, config.hashes), bands)[:, 0]
-    spans = [np.searchsorted(keys[band], [key, int(key) + 1]) for band, key in enumerate(wanted)]
-    found = np.unique(np.concatenate([rows[band, begin:end] for band, (begin, end) in enumerate(spans)])).astype(
-        np.int64
+    history = [EarlierFile(part.name, signature_path(part.part, config), part.kept) for part in parts]
+    shelf = Shelf(history, bands := bands_of(config), merge=False)
+    wanted = band_keys(signatures(grams, config.hashes), bands)
+    found = np.unique(np.concatenate([shelf.find(band, wanted[band])[1] for band in range(bands.bands)]))
+    jaccard, containment = overlap(
+        grams, np.zeros(len(found), np.int64), shelf.store.grams(found), np.arange(len(found))
     )
-    ordinals = store.parts[0].ordinals[found]
-    if part.kept is not None:
-        counts = np.isin(ordinals, part.kept)
-        found, ordinals = found[counts], ordinals[counts]
-    jaccard, containment = overlap(grams, np.zeros(len(found), np.int64), store.grams(found), np.arange(len(found)))
-    for at in np.flatnonzero(jaccard >= config.similarity).tolist():
-        name = doc_id(source_of(path), int(ordinals[at]))
-        yield Match(name, float(jaccard[at]), float(containment[at]))
+    matches = [
+        Match(shelf.named(int(found[at])).doc_id, float(jaccard[at]), float(containment[at]))
+        for at in np.flatnonzero(jaccard >= config.similarity)
+    ]
+    return sorted(matches, key=lambda match: (-match.jaccard, match.doc_id))

@@ -20,7 +20,8 @@ from data.dedup.bands import Bands, bands_for
 from data.dedup.clusters import best_keeper, buckets, choose, cluster_sizes
 from data.dedup.config import NearConfig
 from data.dedup.history import Earlier, EarlierFile, match_history
-from data.dedup.store import Store, index_path, sign, signature_path, write_index
+from data.dedup.segments import index_path, write_index
+from data.dedup.store import Store, sign, signature_path
 from data.dedup.verify import compare, likely
 
 

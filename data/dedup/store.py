@@ -1,11 +1,11 @@
 """The signature store: beside each intake part a file with the n-grams and the signature of every text in it.
 
     <home>/intake/<source>/<read key>/signatures/<key>/part-<first ordinal>.arrow
-    <home>/intake/<source>/<read key>/signatures/<key>/part-<first ordinal>.<bands>x<rows>.npy
 
-Written once under a temporary name and renamed when whole; never changed: the store grows by adding files. Both are
-read through memory maps, so that a lookup reads the pages that it needs and not the file: that is why they are Arrow
-and NumPy files, uncompressed, and not Parquet, of which the least that can be read is a column of a row group.
+Written once under a temporary name and renamed when whole; never changed: the store grows by adding files. It is read
+through a memory map, so that a lookup reads the pages that it needs and not the file: that is why it is an Arrow file,
+uncompressed, and not Parquet, of which the least that can be read is a column of a row group. The band keys by which
+documents are found lie in `data.dedup.segments`.
 """
 
 import mmap
@@ -44,11 +44,6 @@ def source_of(signed: Path) -> str:
     return signed.parents[3].name
 
 
-def index_path(signed: Path, bands: Bands) -> Path:
-    """Where the sorted band keys of a signature file lie."""
-    return signed.with_name(f"{signed.stem}.{bands.bands}x{bands.rows}.npy")
-
-
 def sign(part: Path, target: Path, config: NearConfig) -> None:
     """Write the signatures of an intake part: a row for each text that has a token, in order of ordinal."""
     wanted = schema(config.hashes)
@@ -66,7 +61,7 @@ def sign(part: Path, target: Path, config: NearConfig) -> None:
 
 def _signed(table: pa.Table, config: NearConfig, wanted: pa.Schema) -> pa.RecordBatch:
     ordinals = table["ordinal"].to_numpy()
-    grams = hash_grams(table["text"].to_pylist(), config.tokens)
+    grams = hash_grams(table["text"].to_pylist(), config.tokens, config.fold_han)
     made = signatures(grams, config.hashes)
     some = np.flatnonzero(np.diff(grams.first))
     first = np.concatenate((grams.first[some], grams.first[-1:]))  # texts without grams take no room
@@ -80,25 +75,11 @@ def _signed(table: pa.Table, config: NearConfig, wanted: pa.Schema) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
-def write_index(signed: Path, bands: Bands) -> None:
-    """Write the band keys of a signature file, sorted within each band, and their rows: uint32[2, bands, rows]."""
-    keys = Signed(signed).keys(bands)
-    order = np.argsort(keys, axis=1, kind="stable")
-    with written(index_path(signed, bands)) as partial, partial.open("wb") as stream:
-        np.save(stream, np.stack((np.take_along_axis(keys, order, axis=1), order.astype(np.uint32))))
-
-
-def read_index(signed: Path, bands: Bands) -> tuple[np.ndarray, np.ndarray]:
-    """(sorted keys, rows), uint32[bands, rows] each, in memory maps."""
-    path = index_path(signed, bands)
-    both = np.load(path)[...] if path.stat().st_size <= 128 else np.load(path, mmap_mode="r")  # no map of no bytes
-    return both[0], both[1]
-
-
 @dataclass(frozen=True)
 class _Batch:
     """One record batch of a signature file, without copies."""
 
+    ordinals: np.ndarray
     signatures: np.ndarray
     first: np.ndarray
     grams: np.ndarray
@@ -112,12 +93,15 @@ class Signed:
     """
 
     def __init__(self, path: Path, sparse: bool = False) -> None:
-        self.path = path
-        with path.open("rb") as stream:
+        self.path, self._sparse = path, sparse
+
+    @cached_property
+    def _reader(self) -> pa.RecordBatchFileReader:
+        with self.path.open("rb") as stream:
             pages = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
-        if sparse:
+        if self._sparse:
             pages.madvise(mmap.MADV_RANDOM)
-        self._reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(pages)))
+        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(pages)))
 
     @cached_property
     def _batches(self) -> list[_Batch]:
@@ -129,6 +113,7 @@ class Signed:
             lists = batch.column("grams")
             found.append(
                 _Batch(
+                    batch.column("ordinal").to_numpy(),
                     np.frombuffer(column.buffers()[1], np.uint32, len(column) * width).reshape(-1, width),
                     lists.offsets.to_numpy(),
                     lists.values.to_numpy(),
@@ -147,8 +132,14 @@ class Signed:
     @cached_property
     def ordinals(self) -> np.ndarray:
         """int64[rows], ascending."""
-        columns = [self._reader.get_batch(at).column("ordinal").to_numpy() for at in range(len(self._batches))]
-        return np.concatenate([np.zeros(0, np.int64), *columns])
+        return np.concatenate([np.zeros(0, np.int64), *(batch.ordinals for batch in self._batches)])
+
+    def ordinals_at(self, rows: np.ndarray) -> np.ndarray:
+        """int64[len(rows)]."""
+        out = np.empty(len(rows), np.int64)
+        for batch, places, within in self._by_batch(rows):
+            out[places] = batch.ordinals[within]
+        return out
 
     def keys(self, bands: Bands) -> np.ndarray:
         """uint32[bands, rows]: the band keys of every row."""
@@ -201,16 +192,19 @@ def ragged(first: np.ndarray, sizes: np.ndarray, starts: np.ndarray) -> tuple[np
 
 
 class Store:
-    """Many signature files as one: documents are numbered through them in order."""
+    """Many signature files as one: documents are numbered through them in order.
 
-    def __init__(self, paths: Sequence[Path], sparse: bool = False) -> None:
+    Where the documents of each are known, no file is opened before one of its documents is asked for.
+    """
+
+    def __init__(self, paths: Sequence[Path], sparse: bool = False, rows: Sequence[int] | None = None) -> None:
         self.parts = [Signed(path, sparse) for path in paths]
-        self.bounds = np.cumsum([0, *(part.rows for part in self.parts)])
+        self.bounds = np.cumsum([0, *(rows if rows is not None else (part.rows for part in self.parts))])
 
     def signatures(self, documents: np.ndarray) -> np.ndarray:
         """uint32[len(documents), hashes]."""
         out = None
-        for part, places, rows in self._by_part(documents):
+        for part, places, rows in self.by_part(documents):
             found = part.signatures(rows)
             out = np.empty((len(documents), found.shape[1]), np.uint32) if out is None else out
             out[places] = found
@@ -219,7 +213,7 @@ class Store:
     def sizes(self, documents: np.ndarray) -> np.ndarray:
         """int64[len(documents)]: how many grams each has."""
         out = np.empty(len(documents), np.int64)
-        for part, places, rows in self._by_part(documents):
+        for part, places, rows in self.by_part(documents):
             out[places] = part.sizes(rows)
         return out
 
@@ -227,11 +221,19 @@ class Store:
         """The grams of these documents, in their order."""
         first = np.concatenate(([0], np.cumsum(self.sizes(documents))))
         out = np.empty(first[-1], np.uint32)
-        for part, places, rows in self._by_part(documents):
+        for part, places, rows in self.by_part(documents):
             part.copy_grams(rows, first[places], out)
         return Grams(out, first)
 
-    def _by_part(self, documents: np.ndarray) -> Iterator[tuple[Signed, np.ndarray, np.ndarray]]:
+    def ordinals(self, documents: np.ndarray) -> np.ndarray:
+        """int64[len(documents)]."""
+        out = np.empty(len(documents), np.int64)
+        for part, places, rows in self.by_part(documents):
+            out[places] = part.ordinals_at(rows)
+        return out
+
+    def by_part(self, documents: np.ndarray) -> Iterator[tuple[Signed, np.ndarray, np.ndarray]]:
+        """(file, places in `documents`, rows in the file) for each file that holds some of them."""
         parts = np.searchsorted(self.bounds, documents, side="right") - 1
         for number, places in groups(parts):
             yield self.parts[number], places, documents[places] - self.bounds[number]

@@ -5,7 +5,8 @@
 
 A token is a word of any script with spaces, or one character of Chinese, Japanese, Thai, Lao, Khmer, Burmese or
 Tibetan: one rule for a page whatever its language, so that a mixed page does not change its measure when one sentence
-of it changes. Case, width (`Ａ` and `A`), punctuation, symbols and white space make no difference.
+of it changes. Case, width (`Ａ` and `A`), punctuation, symbols and white space make no difference; with `fold_han`,
+nor does whether Chinese is written in traditional or in simplified characters.
 """
 
 import unicodedata
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.signals.characters import LONE, SCRIPTS, WORD, classes
+from data.text.han_forms import compared_forms
 
 _ALONE, _MARK = np.uint32(1 << 30), np.uint32(1 << 31)
 _POINT = np.uint32((1 << 30) - 1)
@@ -37,9 +39,9 @@ class Tokens(NamedTuple):
     """int64: the character of the batch at which each token starts; one newline stands after every text."""
 
 
-def hash_tokens(texts: Sequence[str], compose: bool = True) -> Tokens:
+def hash_tokens(texts: Sequence[str], compose: bool = True, fold_han: bool = False) -> Tokens:
     """The tokens of each text. Without `compose`, combining marks stay as they stand and so do positions."""
-    codes, bounds = _lay_out(texts, compose)
+    codes, bounds = _lay_out(texts, compose, fold_han)
     alone = codes >= _ALONE
     starts = codes != 0
     word = starts.copy()
@@ -52,20 +54,20 @@ def hash_tokens(texts: Sequence[str], compose: bool = True) -> Tokens:
     return Tokens(_hashes(codes & _POINT, at), first, at)
 
 
-def _lay_out(texts: Sequence[str], compose: bool) -> tuple[np.ndarray, np.ndarray]:
+def _lay_out(texts: Sequence[str], compose: bool, fold_han: bool) -> tuple[np.ndarray, np.ndarray]:
     """Folded code points (0 for what is in no token) of texts end to end, and where each text starts."""
-    codes = _fold("\n".join(texts) + "\n")
+    codes = _fold("\n".join(texts) + "\n", fold_han)
     if codes.max(initial=0) >= _MARK:
         texts = [unicodedata.normalize("NFC", text) for text in texts] if compose else texts
-        codes = _fold("\n".join(texts) + "\n") & ~_MARK
+        codes = _fold("\n".join(texts) + "\n", fold_han) & ~_MARK
     bounds = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1, out=bounds[1:])
     return codes, bounds
 
 
-def _fold(text: str) -> np.ndarray:
+def _fold(text: str, fold_han: bool) -> np.ndarray:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return np.take(_folding(), points, mode="clip")
+    return np.take(_folding(fold_han), points, mode="clip")
 
 
 def _hashes(codes: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -83,8 +85,8 @@ def mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-@lru_cache(maxsize=1)
-def _folding() -> np.ndarray:
+@lru_cache(maxsize=2)
+def _folding(fold_han: bool) -> np.ndarray:
     """uint32 for each code point: 0 outside tokens, else its folded code point with flags (0.2 s, once a process)."""
     tables = classes()
     shape = np.frombuffer(tables.shape, np.uint8)[tables.of_point]
@@ -97,6 +99,11 @@ def _folding() -> np.ndarray:
     for point in range(0x33500):
         small = chr(int(folded[point])).lower()
         folded[point] = ord(small) if len(small) == 1 else folded[point]
+    if fold_han:
+        forms = np.array(list(compared_forms().items()), np.uint32)
+        simple = np.arange(0x110000, dtype=np.uint32)
+        simple[forms[:, 0]] = forms[:, 1]
+        folded = simple[folded]
     flags = np.where(((shape & LONE) > 0) | np.isin(script, kana), _ALONE, np.uint32(0))
     flags[list(_MARKS)] |= _MARK
     return np.where((shape & WORD) > 0, folded | flags, np.uint32(0)).astype(np.uint32)

@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.bench.near_pairs import grams, jaccard, labelled, pairs
+from tests.bench.dedup_history import on_history, whole_builds
+from tests.bench.near_pairs import TRANSLATED, grams, jaccard, labelled, pairs
 from tests.bench.near_walks import write_walks
 from tests.bench.tables import publish, table
 
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> None:
             write_walks(shared, folder / str(size), size)
         sections.append(at_scale([folder / str(size) for size in sizes]))
         sections.append(on_history(folder / str(sizes[-1])))
+        sections.append(whole_builds(folder / str(sizes[-1]), folder / "builds"))
     command = " ".join(["just bench dedup", *argv])
     publish("Near-deduplication", command, "\n\n".join(sections))
 
@@ -80,21 +82,30 @@ def on_labelled(shared: Path, folder: Path) -> str:
             alike[left].add(right)
             alike[right].add(left)
     rows = []
-    for method in ("millrace", *PEERS):
+    groups = _groups(documents, [(a, b) for a, b, value in truth if value >= SIMILARITY])
+    for method in ("millrace", "forms-apart", *PEERS):
         gone = {row for _, row in run(method, folder)[1]}
-        found = {lang: _recall(documents, truth, gone, lang) for lang in ("en", "zh")}
         wrong = sum(not (alike[row] - gone) for row in gone)
-        rows.append([method, *(f"{found[lang]:.4f}" for lang in ("en", "zh")), str(len(gone)),
+        found = [sum(a in gone or b in gone for a, b in pairs) / len(pairs) for pairs in groups.values()]
+        rows.append([method, *(f"{recall:.4f}" for recall in found), str(len(gone)),
                      f"{wrong} ({wrong / len(documents):.2%})"])  # fmt: skip
-    count = sum(value >= SIMILARITY for *_, value in truth)
+    count = sum(map(len, groups.values()))
     head = f"{len(documents):,} labelled documents, {count:,} pairs of Jaccard {SIMILARITY} or more:"
-    columns = ["method", "recall, English", "recall, Chinese", "removed", "wrongly (of all)"]
-    return f"{head}\n\n{table(columns, rows)}"
+    columns = ["method", *(f"recall, {name} ({len(pairs):,})" for name, pairs in groups.items())]
+    note = (
+        "`forms-apart` is Millrace with `fold_han=false`; the translations are OpenCC's (Taiwan, Hong Kong, phrases)."
+    )
+    return f"{head}\n\n{table([*columns, 'removed', 'wrongly (of all)'], rows)}\n\n{note}"
 
 
-def _recall(documents: list, truth: list[tuple[int, int, float]], gone: set[int], lang: str) -> float:
-    wanted = [(a, b) for a, b, value in truth if value >= SIMILARITY and documents[a].lang == lang]
-    return sum(a in gone or b in gone for a, b in wanted) / len(wanted)
+def _groups(documents: list, true: list[tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
+    """The pairs by language, those of a text and its translation to the other form of Chinese apart."""
+    groups: dict[str, list[tuple[int, int]]] = {"English": [], "Chinese": [], "traditional ↔ simplified": []}
+    for a, b in true:
+        across = (documents[a].edit == TRANSLATED) != (documents[b].edit == TRANSLATED)
+        name = "traditional ↔ simplified" if across else "English" if documents[a].lang == "en" else "Chinese"
+        groups[name].append((a, b))
+    return groups
 
 
 # ── signatures ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,8 +120,8 @@ def signing(shared: Path) -> str:
     rows = []
     for lang in ("en", "zh"):
         texts = [text for text, _ in zip(passages(shared, lang), range(2000), strict=False)]
-        signatures(hash_grams(texts[:50], 5), 128)
-        ours = _seconds(lambda texts=texts: signatures(hash_grams(texts, 5), 128)) / len(texts)
+        signatures(hash_grams(texts[:50], 5, fold_han=True), 128)
+        ours = _seconds(lambda texts=texts: signatures(hash_grams(texts, 5, fold_han=True), 128)) / len(texts)
         peers = _datatrove_seconds(texts, "english" if lang == "en" else "chinese")
         size = sum(map(len, texts)) / len(texts)
         rows.append([f"{lang}, {size:.0f} characters", f"{1 / ours:,.0f}",
@@ -218,60 +229,3 @@ class Truth:
         share = len(removed) / max(1, len(gone - self.alone))
         wrong = sum(not (alike[at] - gone) for at in removed) + share * len(gone & self.alone)
         return sum(a in gone or b in gone for a, b in true) / len(true), wrong / max(1, len(removed))
-
-
-# ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def on_history(folder: Path) -> str:
-    """One new file against one and ten times a history: seconds and bytes read from the disk."""
-    paths = sorted(folder.glob("intake/*/*/part-*.parquet"))
-    new, earlier = paths[-1], paths[:-1]
-    few = max(1, len(earlier) // 10)
-    rows = [_against(new, earlier[-count:]) for count in (few, min(len(earlier), few * 10))]
-    columns = ["earlier files", "earlier documents", "new documents", "removed", "seconds", "core-seconds"]
-    columns += ["bytes read", "of the store"]
-    return f"One new file against history, nothing in memory before:\n\n{table(columns, rows)}"
-
-
-def _against(new: Path, earlier: list[Path]) -> list[str]:
-    from data.dedup.config import NearConfig
-    from data.dedup.history import EarlierFile
-    from data.dedup.near import Ranked, Sign, near_duplicates
-    from data.dedup.store import signature_path
-
-    config = NearConfig(similarity=SIMILARITY)
-    step = Sign([new, *earlier], config)
-    for task in range(len(step.parts)):
-        list(step.run(rank=task))
-    signed = [signature_path(part, config) for part in step.parts]
-    own = list(signed[0].parent.iterdir())
-    store = [file for path in signed[1:] for file in path.parent.iterdir()]
-    _forget_pages([new, *store, *own])
-    rows = pq.read_metadata(new).num_rows
-    for path in own:
-        path.unlink()
-    wall, cpu, read = time.perf_counter(), time.process_time(), _bytes_read()
-    list(Sign([new], config).run(rank=0))
-    history = [EarlierFile("corpora/walks@1", path) for path in signed[1:]]
-    found = near_duplicates(signed[:1], Ranked(np.zeros(rows, np.int64), np.arange(rows)), config, history)
-    seconds = time.perf_counter() - wall, time.process_time() - cpu
-    figures = [f"{taken:.1f}" for taken in seconds] + [f"{(_bytes_read() - read) / 1e6:.0f} MB"]
-    figures.append(f"{sum(path.stat().st_size for path in store) / 1e6:.0f} MB")
-    count = sum(pq.read_metadata(path).num_rows for path in earlier)
-    return [str(len(earlier)), f"{count:,}", f"{rows:,}", str(sum(at is not None for at in found.earlier)), *figures]
-
-
-def _forget_pages(paths: list[Path]) -> None:
-    """Ask the system to drop these files from its memory."""
-    os.sync()
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(handle)
-
-
-def _bytes_read() -> int:
-    """Bytes that this process has had fetched from the disk."""
-    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(fields["read_bytes"])

@@ -1,6 +1,6 @@
 """One method of near-deduplication over Parquet files, in a process of its own. Prints a line of JSON.
 
-    python -m tests.bench.dedup_methods METHOD FOLDER        # millrace, datatrove, text-dedup, datasketch
+    python -m tests.bench.dedup_methods METHOD FOLDER        # one of METHODS
 
 Removed documents go to FOLDER/<method>.json as [file, row]. Peers cut words at white space. All run in one process, but
 for `millrace-2`, which signs with two workers. A few documents go through first, so that imports are not counted.
@@ -41,9 +41,17 @@ def cpu_s() -> float:
 
 def millrace(paths: list[Path], folder: Path) -> tuple[float, list[tuple[int, int]]]:
     """Signatures, then bands, proof and choice; longer documents rank better."""
+    return _in_one_process(paths, NearConfig(similarity=SIMILARITY))
+
+
+def forms_apart(paths: list[Path], folder: Path) -> tuple[float, list[tuple[int, int]]]:
+    """The same, with traditional and simplified Chinese apart."""
+    return _in_one_process(paths, NearConfig(similarity=SIMILARITY, fold_han=False))
+
+
+def _in_one_process(paths: list[Path], config: NearConfig) -> tuple[float, list[tuple[int, int]]]:
     from data.dedup.near import Sign
 
-    config = NearConfig(similarity=SIMILARITY)
     step = Sign(paths, config)
     for task in range(len(paths)):
         list(step.run(rank=task))
@@ -195,6 +203,7 @@ def _pss(process: psutil.Process) -> int:
 METHODS: dict[str, Callable[[list[Path], Path], tuple[float, list[tuple[int, int]]]]] = {
     "millrace": millrace,
     "millrace-2": millrace_2,
+    "forms-apart": forms_apart,
     "datatrove": datatrove,
     "text-dedup": text_dedup,
     "datasketch": datasketch,

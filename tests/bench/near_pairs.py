@@ -12,11 +12,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from random import Random
 
-from tests.bench.han_forms import traditional
+import opencc
 
 SOURCES = {
     "en": ("text/en/books-gutenberg", "text/en/academic-arxiv-latex", "text/en/web-c4", "text/en/web-redpajama"),
@@ -30,6 +31,9 @@ BOILERPLATE = {
     "zh": "首页 关于我们 联系方式。分享这篇文章给朋友。版权所有，未经许可不得转载。"
     "订阅我们的邮件，每天早晨获取最新消息。广告在下方继续。",
 }
+
+
+TRANSLATED = "traditional"
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,24 @@ def reordered(text: str, chosen: Random) -> str:
     return "".join(piece for block in reversed(blocks) for piece in block)
 
 
+@cache
+def converter(name: str) -> opencc.OpenCC:
+    """OpenCC's converter between written forms of Chinese: its phrase tables, not the engine's characters."""
+    return opencc.OpenCC(name)
+
+
+def translated(text: str, chosen: Random) -> str:
+    """The text as Taiwan or Hong Kong would write it, in two of five with a word of their own here and there."""
+    return converter(chosen.choice(("s2t", "s2tw", "s2hk", "s2twp", "s2hkp"))).convert(text)
+
+
+def simplified(text: str) -> str:
+    """The text in simplified characters, from whichever of the forms."""
+    for name in ("t2s", "tw2s", "hk2s"):
+        text = converter(name).convert(text)
+    return text
+
+
 def edits(text: str, lang: str, chosen: Random) -> list[tuple[str, str]]:
     """(kind, text) of some edits of a passage."""
     around = BOILERPLATE[lang]
@@ -95,7 +117,7 @@ def edits(text: str, lang: str, chosen: Random) -> list[tuple[str, str]]:
         ("case", lambda: text.upper().replace(",", " ,") if lang == "en" else text.replace("，", ",")),
     ]  # fmt: skip
     if lang == "zh":
-        makers.append(("traditional", lambda: traditional(text)))
+        makers.append((TRANSLATED, lambda: translated(text, chosen)))
     return [(kind, make()) for kind, make in chosen.sample(makers, chosen.randint(1, 3))]
 
 
@@ -128,13 +150,16 @@ def _in_template(text: str, lang: str) -> str:
 
 
 def pairs(documents: list[Labelled], least: float = 0.3) -> list[tuple[int, int, float]]:
-    """(left, right, Jaccard) of every pair of one family, and of the templates among themselves, of this similarity."""
+    """(left, right, Jaccard) of every pair of one family, and of the templates among themselves, of this similarity.
+
+    Chinese is compared in simplified characters, as OpenCC makes them.
+    """
     families: dict[object, list[int]] = {}
     for at, document in enumerate(documents):
         families.setdefault(document.family if document.edit != "template" else document.lang, []).append(at)
     found = []
     for members in families.values():
-        sets = {at: grams(documents[at].text) for at in members}
+        sets = {at: grams(simplified(documents[at].text)) for at in members}
         for left, right in combinations(members, 2):
             if (value := jaccard(sets[left], sets[right])) >= least:
                 found.append((left, right, value))
