@@ -4,6 +4,8 @@ just build-corpus                                             the default corpus
 just build-corpus web input='crawl/*.warc.gz' version=2026.11
 just build-corpus web input=s3://bucket/pages.jsonl.zst,more/ min_words=80 workers=8
 just build-corpus common-crawl crawl=CC-MAIN-2026-10 files=4
+just build-corpus web input=new.warc.gz against=web@2026.11   only what that corpus lacks; a URL that it has comes in
+                                                              again if fetched later, never with url_keep=first
 just build-corpus docs --dry-run                              the whole config, and what is there already
 """
 

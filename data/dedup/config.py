@@ -50,7 +50,8 @@ class DedupConfig(Config):
     url: bool = True
     """Keep one record of those with the same canonical URL."""
     url_keep: Literal["first", "newest"] = "newest"
-    """By `fetched_at`; ties, and `first`, go by document id."""
+    """By `fetched_at`; ties, and `first`, go by document id. Against history, `first` drops every record whose URL is
+    there already; `newest` drops it unless it was fetched later than the earlier one, which stays in its own corpus."""
     text: bool = True
     """Keep one record of those with the same text, up to case, Unicode composition and white space."""
     near: NearConfig = NearConfig()

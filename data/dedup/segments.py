@@ -51,7 +51,11 @@ def member(signed: Path) -> str:
 
 def write_index(signed: Path, bands: Bands) -> None:
     """Write the segment of one signature file."""
-    keys = Signed(signed).keys(bands)
+    write_keys(signed, bands, Signed(signed).keys(bands))
+
+
+def write_keys(signed: Path, bands: Bands, keys: np.ndarray) -> None:
+    """Write the segment of a file (its name is what counts) with these keys, uint32[bands, rows]."""
     rows = np.arange(keys.shape[1], dtype=np.uint64)
 
     def tagged(band: int) -> np.ndarray:

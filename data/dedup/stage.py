@@ -16,6 +16,7 @@ import pyarrow as pa
 from catalog.ids import doc_id
 from data.dedup.config import DedupConfig
 from data.dedup.earlier import EarlierPart
+from data.dedup.exact import SAME_TEXT, SAME_URL, drop_same
 from data.dedup.history import EarlierFile
 from data.dedup.near import Found, Ranked, near_duplicates
 from data.dedup.store import signature_path
@@ -84,29 +85,12 @@ def _rows(found: Found, ranked: Ranked, units: Sequence[Unit]) -> Iterator[dict]
 
 
 def drop_earlier(con: duckdb.DuckDBPyConnection, earlier: Sequence[EarlierPart], dedup: DedupConfig) -> None:
-    """Drop the kept records of `ledger` whose text, or URL, an earlier document has.
+    """Drop the kept records of `ledger` whose URL, or text, an earlier document has.
 
-    Texts are left to near-deduplication where that is on: it finds them without reading the earlier files. A URL counts
-    where the first record of a URL is kept (`url_keep=first`): else a page that has changed is newer, and stays.
+    By `url_keep=newest` a record that was fetched later than the earlier one stays. Texts are left to
+    near-deduplication where that is on: it finds them too.
     """
-    for part in earlier:
-        if dedup.url and dedup.url_keep == "first":
-            _drop_same(con, part, "dedup_url", "same_url_as_earlier", "url_key")
-        if dedup.text and not dedup.near.enabled:
-            _drop_same(con, part, "dedup_text", "same_text_as_earlier", "text_key")
-
-
-def _drop_same(con: duckdb.DuckDBPyConnection, part: EarlierPart, stage: str, reason: str, column: str) -> None:
-    kept = np.zeros(0, np.int64) if part.kept is None else part.kept
-    con.register("earlier_kept", pa.table({"ordinal": kept}))
-    only = "" if part.kept is None else "SEMI JOIN earlier_kept ON old.ordinal = earlier_kept.ordinal"
-    con.execute(
-        f"UPDATE ledger SET stage = '{stage}', verdict = 'dropped', reason = '{reason}', value = 1.0, threshold = 1.0, "
-        "other_doc_id = same.old, evidence = $evidence FROM (SELECT intake.doc_id, min(old.doc_id) AS old FROM "
-        f"(SELECT doc_id, {column} FROM read_parquet($part) old {only}) old JOIN intake "
-        f"ON intake.{column} = old.{column} AND old.{column} <> '' AND intake.doc_id <> old.doc_id "
-        "GROUP BY intake.doc_id) same "
-        "WHERE ledger.doc_id = same.doc_id AND ledger.verdict = 'kept'",
-        {"evidence": json.dumps({"of": part.name}), "part": str(part.part)},
-    )
-    con.unregister("earlier_kept")
+    if earlier and dedup.url:
+        drop_same(con, earlier, SAME_URL, newer_stays=dedup.url_keep == "newest")
+    if earlier and dedup.text and not dedup.near.enabled:
+        drop_same(con, earlier, SAME_TEXT)

@@ -51,6 +51,21 @@ def test_a_near_duplicate_is_dropped_with_its_proof(home: Home, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_decision_on_the_reference_articles_is_right(shared_data: Path, home: Home):
+    """The whole build: of 1,000 articles with 10 true pairs, 990 stay, and 10 name the one of their pair that stays."""
+    folder = shared_data / "neardup"
+    build(CorpusConfig(name="toy", input=(str(folder / "news-articles.jsonl"),)), home)
+    pairs = [json.loads(line) for line in (folder / "duplicate-pairs.jsonl").read_text().splitlines()]
+    ids = [json.loads(line)["id"] for line in (folder / "news-articles.jsonl").read_text().splitlines()]
+    with Catalog.open(home) as catalog:
+        rows = catalog.sql("SELECT doc_id, verdict, reason, other_doc_id FROM decisions").fetchall()
+    assert len(rows) == 1000
+    assert [row[2] for row in rows if row[1] != "kept"] == ["near_duplicate"] * 10
+    found = {frozenset(ids[int(at.split(":")[1])] for at in (row[0], row[3])) for row in rows if row[1] != "kept"}
+    assert found == {frozenset((pair["a"], pair["b"])) for pair in pairs}
+
+
+@pytest.mark.slow
 def test_the_rank_says_which_one_is_kept(home: Home, tmp_path: Path):
     texts = {"long": LONG, "short": prose(1, 200)}
     corpus(tmp_path, "a", texts, home, dedup=DedupConfig(rank=("n_chars",)))
@@ -108,12 +123,33 @@ def test_exact_copies_of_earlier_ones_are_found_without_signatures(home: Home, t
     found = fates(home, "2")
     assert (found["copy"]["reason"], found["copy"]["other"]) == ("same_text_as_earlier", "text")
     assert found["fresh"]["verdict"] == "kept"
-    path = tmp_path / "again.jsonl"
-    path.write_text(json.dumps({"text": prose(9), "url": "https://example.org/old/url"}) + "\n")
-    for keep, version, verdict in (("first", "3", "dropped"), ("newest", "4", "kept")):
-        dedup = DedupConfig(near=off, against=("toy@1",), url_keep=keep)
-        build(CorpusConfig(name="toy", input=(str(path),), dedup=dedup), home)
-        assert fates(home, version)["url"]["verdict"] == verdict
+
+
+def test_a_url_of_history_stays_out_unless_the_page_is_newer(home: Home, tmp_path: Path):
+    dates = {  # page: (earlier, new, whether the new one stays with url_keep=newest)
+        "newer": ("2026-01-01", "2026-02-01", True),
+        "older": ("2026-02-01", "2026-01-01", False),
+        "same": ("2026-02-01", "2026-02-01", False),
+        "dated": (None, "2026-01-01", True),
+        "undated": ("2026-01-01", None, False),
+    }
+    for which, (version, keep) in enumerate((("1", "newest"), ("2", "newest"), ("3", "first"))):
+        crawl = min(which, 1)
+        rows = [
+            {"url": f"https://example.org/a/{page}", "text": prose(10 * at + crawl), "date": row[crawl]}
+            for at, (page, row) in enumerate(dates.items())
+        ]
+        rows.append({"url": f"https://example.org/a/only{crawl}", "text": prose(70 + crawl)})
+        path = tmp_path / f"crawl{crawl}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        dedup = DedupConfig(against=("toy@1",) if crawl else (), url_keep=keep)
+        build(CorpusConfig(name="toy", version=version, input=(str(path),), dedup=dedup), home)
+    found = fates(home, "2")
+    assert {page: found[page]["verdict"] == "kept" for page in dates} == {page: row[2] for page, row in dates.items()}
+    gone = found["older"]
+    assert (gone["stage"], gone["reason"], gone["other"]) == ("dedup_url", "same_url_as_earlier", "older")
+    assert json.loads(gone["evidence"]) == {"of": "corpora/toy@1"}
+    assert [page for page, fate in fates(home, "3").items() if fate["verdict"] == "kept"] == ["only1"]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Laws of near-deduplication: the same answer in any order, proof for every removal, history untouched."""
 
+import json
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,6 +111,36 @@ def test_pages_of_one_template_are_not_fused():
     template = prose(1, 60)
     pages = [f"{template} {prose(100 + at, 60)}" for at in range(60)]
     assert removed([pages], NearConfig()) == {}
+
+
+@pytest.mark.parametrize("similarity", [0.5, 0.8, 0.95])
+def test_of_the_reference_articles_just_the_true_duplicates_go(shared_data: Path, similarity: float):
+    """1,000 news articles, 10 pairs: recall and precision are 1, and each removal names its true partner."""
+    folder = shared_data / "neardup"
+    articles = [json.loads(line) for line in (folder / "news-articles.jsonl").read_text().splitlines()]
+    pairs = [json.loads(line) for line in (folder / "duplicate-pairs.jsonl").read_text().splitlines()]
+    name = {article["text"]: article["id"] for article in articles}
+    gone = removed([list(name)[:600], list(name)[600:]], NearConfig(similarity=similarity))
+    found = {frozenset((name[text], name[kept])) for text, (kept, _) in gone.items()}
+    assert found == {frozenset((pair["a"], pair["b"])) for pair in pairs}
+    assert len(gone) == len(pairs) == 10
+
+
+def test_of_the_reference_texts_in_many_languages_just_the_true_duplicates_go(shared_data: Path):
+    lines = (shared_data / "neardup" / "tiny-multilingual.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    with TemporaryDirectory() as folder:
+        found, ranked = find(Path(folder), [texts], NearConfig(), rank=texts.index)
+    pairs = sorted((ranked[kept], ranked[gone]) for kept, gone in zip(found.keeper, found.document, strict=True))
+    assert pairs == sorted((texts[a], texts[b]) for a, b in ((6, 11), (7, 8), (9, 10), (12, 13)))
+
+
+def test_a_page_in_both_forms_of_chinese_is_kept_once():
+    page = "软件里的头发后面发着台湾的声音众人说为什么国家图书馆里有许多书籍"
+    other = "軟件裡的頭髮後面發著臺灣的聲音眾人說為什麼國家圖書館裡有許多書籍"
+    ((gone, (kept, value)),) = removed([[page], [other]], NearConfig()).items()
+    assert ({gone, kept}, value) == ({page, other}, 1.0)
+    assert removed([[page], [other]], NearConfig(fold_han=False)) == {}
 
 
 def test_a_cluster_has_its_size_on_record():

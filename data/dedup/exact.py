@@ -1,0 +1,126 @@
+"""Earlier documents with the same URL or the same text: found through sorted keys, read only where they may be.
+
+    drop_same(con, earlier, SAME_URL, newer_stays=True)
+
+A part's keys lie beside its signatures, 32 bits of each URL and text, sorted (`data.dedup.segments`). What they find is
+read from the earlier part, row group by row group, and compared in full.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.locks import clear_partials
+from data.dedup.bands import Bands
+from data.dedup.earlier import EarlierPart
+from data.dedup.segments import cover, index_path, member, write_keys
+
+COLUMNS = ("url_key", "text_key")
+_KEYS = Bands(bands=len(COLUMNS), rows=1)
+
+
+class Same(NamedTuple):
+    """One kind of exact duplicate of an earlier document."""
+
+    column: str
+    stage: str
+    reason: str
+
+
+SAME_URL = Same("url_key", "dedup_url", "same_url_as_earlier")
+SAME_TEXT = Same("text_key", "dedup_text", "same_text_as_earlier")
+
+
+def drop_same(
+    con: duckdb.DuckDBPyConnection, earlier: Sequence[EarlierPart], same: Same, newer_stays: bool = False
+) -> None:
+    """Drop the kept records of `ledger` whose key an earlier document has; the ledger names the first such document.
+
+    With `newer_stays`, one that was fetched later than the earlier one stays.
+    """
+    con.execute(
+        f"CREATE TEMP TABLE fresh AS SELECT doc_id, {same.column} AS key, fetched_at FROM intake "
+        f"SEMI JOIN (SELECT doc_id FROM ledger WHERE verdict = 'kept') USING (doc_id) WHERE {same.column} <> ''"
+    )
+    wanted = con.execute("SELECT DISTINCT key FROM fresh").fetchnumpy()["key"]
+    found = list(_likely(earlier, same.column, _hashes(wanted.tolist())))
+    if found:
+        con.register("old", pa.concat_tables(found))
+        stays = "AND (fresh.fetched_at IS NULL OR old.fetched_at >= fresh.fetched_at)" if newer_stays else ""
+        con.execute(
+            f"UPDATE ledger SET stage = '{same.stage}', verdict = 'dropped', reason = '{same.reason}', value = 1.0, "
+            "threshold = 1.0, other_doc_id = match.other, evidence = match.evidence FROM (SELECT fresh.doc_id, "
+            "arg_min(old.doc_id, (old.named, old.doc_id)) AS other, arg_min(old.evidence, (old.named, old.doc_id)) "
+            f"AS evidence FROM fresh JOIN old ON fresh.key = old.key AND fresh.doc_id <> old.doc_id {stays} "
+            "GROUP BY fresh.doc_id) match WHERE ledger.doc_id = match.doc_id"
+        )
+        con.unregister("old")
+    con.execute("DROP TABLE fresh")
+
+
+def _hashes(keys: Sequence[str]) -> np.ndarray:
+    return np.array([zlib.crc32(key.encode("utf-8", "surrogatepass")) for key in keys], np.uint32)
+
+
+def _likely(earlier: Sequence[EarlierPart], column: str, hashes: np.ndarray) -> Iterator[pa.Table]:
+    """Earlier documents that count and whose key has one of these hashes."""
+    keyed = {_keyed(part.part): part.part for part in earlier}
+    names = {member(path): path for path in keyed}
+    _write_missing(keyed)
+    rows: dict[Path, list[np.ndarray]] = {}
+    for segment in cover(list(keyed), _KEYS, merge=True):
+        _, at = segment.find(COLUMNS.index(column), np.unique(hashes))
+        owner = np.searchsorted(segment.starts, at, side="right") - 1
+        for number, name in enumerate(segment.members):
+            if len(own := at[owner == number]):
+                rows.setdefault(keyed[names[name]], []).append(own - segment.starts[number])
+    for named, part in enumerate(earlier):
+        if part.part in rows:
+            yield _rows(part, named, column, np.unique(np.concatenate(rows[part.part])))
+
+
+def _keyed(part: Path) -> Path:
+    return part.parent / "signatures" / "exact" / part.name
+
+
+def _write_missing(keyed: dict[Path, Path]) -> None:
+    """Write the keys of the parts that have none yet."""
+    for path, part in keyed.items():
+        if not index_path(path, _KEYS).exists():
+            clear_partials(path.parent)
+            table = pq.read_table(part, columns=list(COLUMNS))
+            write_keys(path, _KEYS, np.stack([_hashes(table[column].to_pylist()) for column in COLUMNS]))
+
+
+def _rows(part: EarlierPart, named: int, column: str, rows: np.ndarray) -> pa.Table:
+    """These rows of an earlier part, as far as they count; only the row groups that hold some are read."""
+    with pq.ParquetFile(part.part) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        bounds = np.cumsum([0, *sizes])
+        groups = np.searchsorted(bounds, rows, side="right") - 1
+        tables = [
+            file.read_row_group(group, columns=["doc_id", "ordinal", column, "fetched_at"]).take(
+                pa.array(rows[groups == group] - bounds[group])
+            )
+            for group in np.unique(groups).tolist()
+        ]
+    table = pa.concat_tables(tables)
+    if part.kept is not None:
+        table = table.filter(pa.array(np.isin(table["ordinal"].to_numpy(), part.kept)))
+    count = table.num_rows
+    return pa.table(
+        {
+            "doc_id": table["doc_id"],
+            "key": table[column],
+            "fetched_at": table["fetched_at"],
+            "named": np.full(count, named),
+            "evidence": pa.array([json.dumps({"of": part.name})] * count, pa.string()),
+        }
+    )
