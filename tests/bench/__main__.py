@@ -7,6 +7,7 @@ just bench signals            measures beside datatrove's filters on the same do
 just bench extract            main text beside trafilatura, Resiliparse, readability and jusText
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
 just bench tokens             tokenization beside the bare tokenizer and datatrove's step
+just bench train              step time beside a bare PyTorch loop, boundaries, the loss in chunks; MFU on a GPU
 """
 
 import importlib
@@ -17,7 +18,7 @@ from catalog.commands import run
 from catalog.errors import NotFound, near
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("read", "signals", "extract", "dedup", "tokens")
+NAMES = ("read", "signals", "extract", "dedup", "tokens", "train")
 
 
 def main(argv: list[str]) -> int:

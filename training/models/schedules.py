@@ -29,13 +29,13 @@ class ScheduleConfig(Config):
         """Raises BadInput where warm-up and decay are longer than the run."""
         if self.warmup_tokens + self.decay_tokens > total_tokens:
             raise BadInput(
-                """The factor of the learning rate in the step after which `tokens` are seen; 0 only at the end."""
+                f"schedule: warm-up of {self.warmup_tokens:,} and decay of {self.decay_tokens:,} tokens are longer than "
                 f"the run of {total_tokens:,}."
             )
 
 
 def rate_factor(config: ScheduleConfig, tokens: int, total_tokens: int) -> float:
-    """The factor of the learning rate in the step after which `tokens` have been seen; 0 only at the end."""
+    """The factor of the learning rate in the step after which `tokens` are seen; 0 only at the end."""
     if tokens < config.warmup_tokens:
         return tokens / config.warmup_tokens
     left = max(0.0, 1 - (tokens - config.warmup_tokens) / max(1, total_tokens - config.warmup_tokens))
