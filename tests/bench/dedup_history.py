@@ -29,8 +29,8 @@ def on_history(folder: Path) -> str:
     columns = ["earlier files", "earlier documents", "new documents", "removed", "seconds", "core-seconds"]
     columns += ["bytes read", "of the store"]
     note = (
-        "Bytes grow with history by the first bits of its band keys, 42 bytes a document, and pages around hits, as long "
-        "as it is less than some 2,000 times the new file; from there on by nothing: a key asks for one block."
+        "Bytes grow with history by the first bits of its band keys, 42 bytes a document, and pages around hits, as "
+        "long as it is less than some 2,000 times the new file; from there on by nothing: a key asks for one block."
     )
     return f"One new file against history, nothing in memory before:\n\n{table(columns, rows)}\n\n{note}"
 
