@@ -19,6 +19,7 @@ from catalog.config import Config
 from catalog.home import written
 from catalog.records import FileEntry, file_entry
 from training.sample_ids import sample_id
+from training.tokens.columns import integers, repeated
 from training.tokens.mds import Shape, shard_bytes, write_shard
 from training.tokens.packing import PackedStream, Packing
 from training.tokens.pieces import Piece
@@ -171,13 +172,13 @@ class Cut:
         count = len(spans.length)
         return pa.table(
             [
-                names[spans.sample],
-                pa.repeat(pa.scalar(self.tokens_id), count),
-                pa.repeat(pa.scalar(stream.domain), count),
-                held.doc_ids.take(pa.array(spans.part)),
-                spans.sample_start,
-                held.doc_starts[spans.part] + spans.offset,
-                spans.length,
+                integers(names[spans.sample]),
+                repeated(self.tokens_id, count),
+                repeated(stream.domain, count),
+                held.doc_ids.take(integers(spans.part)),
+                integers(spans.sample_start),
+                integers(held.doc_starts[spans.part] + spans.offset),
+                integers(spans.length),
             ],
             schema=SAMPLES,
         )

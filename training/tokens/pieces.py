@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from catalog.config import Config
 from catalog.home import written
+from training.tokens.columns import integers, numbers, strings
 from training.tokens.long import Part
 
 Ids = npt.NDArray[np.unsignedinteger]
@@ -95,9 +96,8 @@ class Piece:
         """Where the ids of one stream's documents are."""
         group = next(i for i, s in enumerate(self.totals.streams) if (s.domain, s.lang) == (domain, lang))
         with pq.ParquetFile(self.table_path) as file:
-            table = file.read_row_group(group).combine_chunks()
-        starts, lengths = table["start"].to_numpy(), table["length"].to_numpy()
-        return Documents(table["doc_id"].combine_chunks(), starts, lengths)
+            table = file.read_row_group(group, use_threads=False)
+        return Documents(table["doc_id"].combine_chunks(), numbers(table["start"]), numbers(table["length"]))
 
     def ids(self, dtype: str) -> Ids:
         """All ids, mapped from the file."""
@@ -127,12 +127,10 @@ class PieceWriter:
         totals = []
         with pq.ParquetWriter(path, DOCUMENTS, compression="zstd", compression_level=1) as writer:
             for (domain, lang), rows in sorted(self._rows.items()):
-                columns = [
-                    pa.array(column, kind)
-                    for column, kind in zip(zip(*rows, strict=True), DOCUMENTS.types, strict=True)
-                ]
+                places = np.array([row[1:] for row in rows], np.int64)
+                columns = [strings([row[0] for row in rows]), integers(places[:, 0]), integers(places[:, 1])]
                 writer.write_table(pa.table(columns, schema=DOCUMENTS), row_group_size=len(rows))
-                tokens = sum(row[2] for row in rows)
+                tokens = int(places[:, 1].sum())
                 totals.append(StreamTotal(domain=domain, lang=lang, documents=len(rows), tokens=tokens))
             whole = counted.variant(streams=tuple(totals))
             writer.add_key_value_metadata({"totals": json.dumps(whole.model_dump())})

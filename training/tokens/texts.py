@@ -13,7 +13,6 @@ from itertools import islice
 from typing import IO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.errors import BadInput
@@ -23,6 +22,7 @@ from training.tokens.mds import read_strings
 
 BATCH_DOCUMENTS = 256
 BATCH_CHARS = 500_000
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
 
 
 class Document(NamedTuple):
@@ -90,11 +90,11 @@ def _strings(unit: Unit, table: pa.RecordBatch, name: str, missing: str) -> list
     if name not in table.schema.names:
         return [missing] * table.num_rows
     column = table[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_null(column.type)):
-        raise BadInput(f"column {name!r} of {unit.path} is not text but {column.type}.")
-    return pc.fill_null(column.cast(pa.large_string()), missing).to_pylist()
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not any(is_kind(kind) for is_kind in TEXT):
+        raise BadInput(f"column {name!r} of {unit.path} is not text but {kind}.")
+    values = column.to_pylist()
+    return [missing if value is None else value for value in values] if column.null_count else values
 
 
 def _lines(unit: Unit) -> Iterator[Document]:
