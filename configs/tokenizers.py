@@ -96,7 +96,7 @@ def train_main(argv: list[str]) -> int:
         console.print_json(config.model_dump_json())
         _print_state(console, config.name, planned.version, planned.there)
         return 0
-    with stage_progress("learn") as bar:
+    with stage_progress("learn", unit="texts") as bar:
         made = make(config, home, bar.advance)
     _print_made(console, made)
     return 0
@@ -128,7 +128,7 @@ def extend_main(argv: list[str]) -> int:
         console.print_json(config.model_dump_json())
         _print_state(console, config.name, planned.version, planned.there)
         return 0
-    with stage_progress("learn") as bar:
+    with stage_progress("learn", unit="texts") as bar:
         made = make_extension(config, home, bar.advance)
     _print_made(console, made.tokenizer)
     if made.model:

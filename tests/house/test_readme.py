@@ -58,8 +58,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = millrace(
         "build-corpus", "web", f"input={place}/crawl/*.warc.gz", "name=docs", "--home", str(place / "lake")
     )
-    done = subprocess.run(build, capture_output=True, text=True, cwd=place)
-    assert done.returncode == 0, done.stderr
+    for words in (build, millrace("train-tokenizer", "--home", str(place / "lake"))):
+        done = subprocess.run(words, capture_output=True, text=True, cwd=place)
+        assert done.returncode == 0, done.stderr
     return place
 
 
@@ -123,7 +124,9 @@ def test_just_alone_lists_every_recipe_with_a_line(checkout: Path):
     assert not [line for line in listed if "#" not in line]
 
 
-@pytest.mark.parametrize("recipe", ["build-corpus", "crawl", "sql", "trace", "verify", "gc", "ls", "rebuild", "doctor"])
+@pytest.mark.parametrize(
+    "recipe", ["build-corpus", "crawl", "sql", "trace", "verify", "gc", "ls", "rebuild", "doctor", "tokenizer"]
+)
 def test_the_help_of_a_command_shows_examples(checkout: Path, recipe: str):
     done = run(f"just {recipe} --help", checkout)
     assert done.returncode == 0

@@ -20,7 +20,7 @@ from catalog.store import Catalog
 from training.tokenizers.artifact import make
 from training.tokenizers.config import AlphabetConfig, CutConfig, SpecialConfig, TextsConfig, TokenizerConfig
 from training.tokenizers.fertility import ALL, Report
-from training.tokenizers.load import load_tokenizer
+from training.tokenizers.load import load_peer, load_tokenizer
 from training.tokenizers.texts import Sample, find_texts, shared_out
 from training.tokenizers.train import train
 
@@ -246,6 +246,17 @@ def test_fertility_counts_by_language_and_domain_beside_another(home: Home):
     _, held = sampled(home)
     assert whole.tokens == sum(len(tokenizer.encode(text).ids) for text in held)
     assert "bytes/token small" in report.table()
+
+
+def test_a_folder_as_gpt_2_has_it_is_measured_beside(home: Home, tmp_path: Path):
+    model = json.loads(trained(**BYTE_LEVEL["gpt2"]).to_str())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in model["merges"]))
+    peer = load_peer(home, str(tmp_path))
+    text = "don't  mill 1234"
+    assert peer.encode(text).ids == trained(**BYTE_LEVEL["gpt2"]).encode(text).ids
+    with pytest.raises(NotFound, match=r"no tokenizer.json in nobody/nothing"):
+        load_peer(home, "nobody/nothing")
 
 
 def test_code_keeps_its_lines_apart(byte_level):
