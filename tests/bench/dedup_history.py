@@ -72,7 +72,7 @@ def whole_builds(walks: Path, folder: Path) -> str:
     rows = []
     for count in (3, 30):
         home = folder / f"lake{count}"
-        _build(home, "old", [f"input={','.join(map(str, files[:count]))}"])
+        _build(home, "old", [f"input={','.join(map(str, files[30 - count : 30]))}"])
         _build(home, "before", [f"input={files[-2]}", "against=old@1"])  # the first one merges the band keys
         forget_pages([*files, *(path for path in home.rglob("*") if path.is_file())])
         wall, read = time.perf_counter(), _bytes_read()
