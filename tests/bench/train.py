@@ -106,7 +106,7 @@ def bare(model: LanguageModel, given: Iterator[Batch], total_tokens: int) -> Cal
 
 
 def composed(
-    model: LanguageModel, given: Iterator[Batch], total_tokens: int, batch_tokens: int
+    model: LanguageModel, given: Iterator[Batch], total_tokens: int, rows: int, length: int
 ) -> Callable[[int], list[tuple[float, float]]]:
     """The same by Composer's Trainer, a turn a `fit`."""
     from composer import Trainer
@@ -131,13 +131,13 @@ def composed(
     trainer = Trainer(
         model=wrapped,
         train_dataloader=composer_model.data_spec(DataLoader(Given(), batch_size=None)),
-        max_duration="1000000ba",
         optimizers=adamw(wrapped, OPTIMIZER),
-        schedulers=composer_model.TokenSchedule(SCHEDULE, total_tokens, batch_tokens),
+        schedulers=composer_model.TokenSchedule(SCHEDULE, total_tokens, rows * length),
         step_schedulers_every_batch=True,
         precision=composer_model.composer_precision("bf16" if cuda else "fp32", "cuda" if cuda else "cpu"),
         device="gpu" if cuda else "cpu",
         algorithms=[composer_model.ClipGradients(1.0)],
+        device_train_microbatch_size=rows,
         callbacks=[Times()],
         progress_bar=False,
     )
@@ -168,12 +168,12 @@ def _median(turns: list[list[tuple[float, float]]]) -> tuple[float, float]:
 
 
 def _beside(names: list[str], options: argparse.Namespace) -> str:
-    rows, tokens = [], options.rows * options.length
+    rows, shape, tokens = [], (options.rows, options.length), options.rows * options.length
     total = tokens * options.blocks * options.steps
     for name in names:
         loops = {
-            "bare": bare(model_of(name, options.length), batches(options.rows, options.length), total),
-            "Composer": composed(model_of(name, options.length), batches(options.rows, options.length), total, tokens),
+            "bare": bare(model_of(name, options.length), batches(*shape), total),
+            "Composer": composed(model_of(name, options.length), batches(*shape), total, *shape),
         }
         turns: dict[str, list] = {loop: [] for loop in loops}
         for _ in range(options.blocks):

@@ -181,3 +181,19 @@ def test_activations_computed_again_give_the_same_gradients():
         grads.append(model.hf.get_input_embeddings().weight.grad)
     assert torch.equal(grads[0], grads[1])
     assert torch.equal(grads[0], grads[2])
+
+
+@pytest.mark.slow
+def test_compiled_blocks_and_loss_give_the_same():
+    config, found = ObjectiveConfig(chunk_tokens=64), []
+    batch = objective(config, VOCABULARY, 1)(toy_batch())
+    for compiled in (False, True):
+        model = LanguageModel(build(toy_model("llama"), seed=2), config)
+        model.checkpoint_activations(2)
+        if compiled:
+            model.compile_blocks()
+        out = model(batch)
+        out["loss"].backward()
+        found.append((out["row_losses"], model.hf.get_input_embeddings().weight.grad))
+    for plain, fused in zip(*found, strict=True):
+        torch.testing.assert_close(plain, fused, rtol=1e-4, atol=1e-5)

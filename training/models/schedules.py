@@ -28,10 +28,8 @@ class ScheduleConfig(Config):
     def check(self, total_tokens: int) -> None:
         """Raises BadInput where warm-up and decay are longer than the run."""
         if self.warmup_tokens + self.decay_tokens > total_tokens:
-            raise BadInput(
-                f"schedule: warm-up of {self.warmup_tokens:,} and decay of {self.decay_tokens:,} tokens are longer than "
-                f"the run of {total_tokens:,}."
-            )
+            together = f"warm-up of {self.warmup_tokens:,} and decay of {self.decay_tokens:,} tokens"
+            raise BadInput(f"schedule: {together} are longer than the run of {total_tokens:,}.")
 
 
 def rate_factor(config: ScheduleConfig, tokens: int, total_tokens: int) -> float:
