@@ -60,6 +60,16 @@ show-mixture *args: (_setup "data" "training")
 estimate *args: (_setup "data")
     @{{ python }} -P -m configs estimate "$@"
 
+# Train a model: `just pretrain [RECIPE] [field=value …] [--dry-run]`; what is missing on the way is made first
+[no-cd, no-exit-message]
+pretrain *args: (_setup "data" "training")
+    @{{ python }} -P -m configs pretrain "$@"
+
+# Go on with a run from its last checkpoint: `just resume RUN [nproc=N] [skip=true] [step=N]`
+[no-cd, no-exit-message]
+resume *args: (_setup "data" "training")
+    @{{ python }} -P -m configs resume "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

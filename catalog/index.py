@@ -41,6 +41,9 @@ REGISTERED = (
     Registered("corpora", "ledger/", "decisions"),
     Registered("corpora", "edits/", "edits"),
     Registered("corpora", "documents/", "corpus_documents"),
+    Registered("runs", "metrics/", "metrics"),
+    Registered("runs", "batches/", "batches"),
+    Registered("runs", "row_losses/", "row_losses"),
     Registered("tokens", "samples/part-", "samples"),
 )
 
@@ -175,19 +178,41 @@ class _Changed(Exception):
 def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Record]) -> list[Key]:
     known = _known(con)
     fresh = [record for record in records if key_of(record) not in known]
-    if any(known.get(key_of(record), digest(record)) != digest(record) for record in records):
-        raise _Changed
+    changed = [record for record in records if known.get(key_of(record), digest(record)) != digest(record)]
+    there = {path for record in changed for path in _grown(con, record)}
+    fresh += changed
     insert_rows(con, "artifacts", [_artifact_row(record) for record in fresh])
     insert_rows(con, "files", [row for record in fresh for row in _file_rows(record)])
     insert_rows(con, "sources", [_source_row(record) for record in fresh if record.kind == "intake"])
     insert_rows(con, "stages", [row for record in fresh for row in _stage_rows(record)])
     insert_rows(con, "tokens", [row for record in fresh for row in _token_rows(record)])
     insert_rows(con, "mixtures", [row for record in fresh for row in _mixture_rows(record)])
+    insert_rows(con, "runs", [_run_row(record) for record in fresh if record.kind == "runs"])
+    insert_rows(con, "checkpoints", [row for record in fresh for row in _checkpoint_rows(home, record)])
+    insert_rows(con, "models", [_model_row(record) for record in fresh if record.kind == "models"])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
-        paths = [path for record in fresh for path in _paths(home, record, table)]
+        paths = [path for record in fresh for path in _paths(home, record, table) if home.relative(path) not in there]
         if paths:
             _add_files(con, home, table, paths)
     return [key_of(record) for record in fresh]
+
+
+def _grown(con: duckdb.DuckDBPyConnection, record: Record) -> set[str]:
+    """Take out the rows of a run that has grown since; gives its files that are registered and stay so.
+
+    Raises _Changed for any other record, and for a run that has lost files.
+    """
+    if record.kind != "runs":
+        raise _Changed
+    where = f"kind = 'runs' AND name = {quoted(record.name)} AND version = {quoted(record.version)}"
+    old = {path for (path,) in con.execute(f"SELECT path FROM store.files WHERE {where}").fetchall()}
+    if not old <= {str(row["path"]) for row in _file_rows(record)}:
+        raise _Changed
+    for table in ("artifacts", "files"):
+        con.execute(f"DELETE FROM store.{table} WHERE {where}")
+    for table in ("runs", "checkpoints"):
+        con.execute(f"DELETE FROM store.{table} WHERE run = {quoted(record.name)}")
+    return old
 
 
 def _known(con: duckdb.DuckDBPyConnection) -> dict[Key, str]:
@@ -307,6 +332,39 @@ def _token_rows(record: Record) -> Iterator[Row]:
             "sequence_length": record.config.get("sequence_length"),
             **{name: fields.get(name) for name in ("domain", "lang", "samples", "tokens")},
         }
+
+
+def _run_row(record: Record) -> Row:
+    """A run as its record last said; `just ls` and `just watch` know whether a process is at it now."""
+    counts = record.counts
+    inputs = {kind: ref for kind, _, ref in (text.partition("/") for text in record.inputs)}
+    return {
+        "run": record.name,
+        "kind": counts.get("kind"),
+        "parent_model": inputs.get("models", ""),
+        "recipe": counts.get("recipe"),
+        "mixture": inputs.get("mixtures", ""),
+        "tokens_id": counts.get("tokens_id"),
+        "started_at": _time(record.created),
+        "status": counts.get("status"),
+        "tokens": counts.get("tokens"),
+        "config": record.config,
+    }
+
+
+def _checkpoint_rows(home: Home, record: Record) -> Iterator[Row]:
+    """The checkpoints that are still there: a run keeps the last and the best."""
+    saved = record.counts.get("checkpoints", []) if record.kind == "runs" else []
+    for checkpoint in saved if isinstance(saved, list) else []:
+        fields = _object(record, "checkpoints", checkpoint)
+        if (home.root / str(fields["path"])).exists():
+            yield {"run": record.name, **{name: fields[name] for name in ("step", "tokens", "path", "bytes")}}
+
+
+def _model_row(record: Record) -> Row:
+    fields = {name: record.config.get(name) for name in ("run", "parent", "kind", "parameters")}
+    path = f"{record.kind}/{record.name}/{record.version}"
+    return {"model": record.name, "version": record.version, **fields, "path": path}
 
 
 def _mixture_rows(record: Record) -> Iterator[Row]:

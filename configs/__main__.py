@@ -22,6 +22,9 @@ VERBS = {
     "mixture": "mixtures.main",
     "show-mixture": "mixtures.show",
     "estimate": "estimate.main",
+    "pretrain": "pretrain.main",
+    "pretrain-rank": "pretrain.rank_main",
+    "resume": "pretrain.resume_main",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 

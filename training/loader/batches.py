@@ -2,7 +2,8 @@
 
 A batch is a dict of int64 tensors; B rows of L tokens:
     input_ids [B, L]; position_ids [B, L], which start again at 0 with each document; labels [B, L], -100 where nothing
-    is to be learned; sample_id [B]; stream [B], the number of the mixture's stream.
+    is to be learned; sample_id [B]; stream [B], the number of the mixture's stream; tokens_hash [B], the XXH3 (64 bits)
+    of the row's input_ids, little-endian, by which the record of a batch can be held against the tokens.
 Models shift labels by themselves, as those of Hugging Face do.
 """
 
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
 
 IGNORED = -100
@@ -68,4 +70,11 @@ def collate(
         "labels": torch.from_numpy(labels),
         "sample_id": torch.from_numpy(np.array(ids, np.int64)),
         "stream": torch.from_numpy(np.array(streams, np.int64)),
+        "tokens_hash": torch.from_numpy(hashes(tokens)),
     }
+
+
+def hashes(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The XXH3 (64 bits) of each row of token ids, as int64."""
+    rows = np.ascontiguousarray(tokens, "<i8")
+    return np.array([xxhash.xxh3_64_intdigest(row.data) for row in rows], np.uint64).view(np.int64)

@@ -10,11 +10,12 @@ order on the disk when it needs them: the loader's memory does not grow with the
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from streaming import StreamingDataset
 from torch.utils.data import DataLoader
@@ -26,7 +27,7 @@ from training.loader.shards import OpenShards, read_sample
 from training.loader.shared_memory import own_names
 from training.loader.streams import CachedStream
 from training.mixtures.reading import Mixture
-from training.sample_ids import ORDINAL_BITS, PART_BITS, divisor, part, whole
+from training.sample_ids import ORDINAL_BITS, PART_BITS, divisor, part, parts, whole
 from training.tokens.reading import TokensInfo
 from training.tokens.streams import TokenStream
 
@@ -48,15 +49,18 @@ class MixtureDataset(StreamingDataset):
         *,
         remote: str = "",
         stop_at_documents: bool = True,
+        prepare: Callable[[Batch], Batch] | None = None,
+        skipped: Sequence[int] = (),
         cache_limit: str | None = None,
     ) -> None:
         """`batch_tokens`: tokens of a global batch. `cache`: a folder for raw shards, which jobs may share. `remote`:
-        the address of another home, when the shards are not in this one.
+        the address of another home, when the shards are not in this one. `prepare`: what an objective makes of a batch.
+        `skipped`: batches of the plan, counted from 0, that are left out.
 
         Raises BadInput where the batch does not fit the phases or the ranks, Damaged for a shard that is not whole.
         """
-        self.mixture, self.stop_at_documents = mixture, stop_at_documents
-        self.schedule = Schedule.of(mixture, batch_tokens)
+        self.mixture, self.stop_at_documents, self.prepare = mixture, stop_at_documents, prepare
+        self.schedule = Schedule.of(mixture, batch_tokens, skipped)
         self._pads = {info.key: info.pad_id for info in mixture.tokens}
         chosen = [(info, stream) for info in mixture.tokens for stream in info.streams]
         chosen.sort(key=lambda pair: (pair[0].ref, pair[1].domain, pair[1].lang))
@@ -116,9 +120,20 @@ class MixtureDataset(StreamingDataset):
                 yield pending.popleft().result()
 
     def read_step(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        """The batch of a step for one rank."""
+        """The batch of a step for one rank, prepared; `epoch` [B] holds the step, so that masks differ in a repeat."""
         length = self.schedule.stretches[self.schedule.at(step).phase].sequence_length
-        return self.read(self.ids_of(step, rank, ranks), length)
+        batch = self.read(self.ids_of(step, rank, ranks), length)
+        batch["epoch"] = torch.full_like(batch["sample_id"], step)
+        return self.prepare(batch) if self.prepare else batch
+
+    def read_whole(self, ids: Ids, sequence_length: int) -> Batch:
+        """Whole samples, each row as many of its parts as make `sequence_length` tokens a row."""
+        (packed,) = {info.sequence_length for info in self.mixture.tokens}
+        return self.read(parts(ids, packed // sequence_length).ravel(), sequence_length)
+
+    def streams_of(self, ids: Ids) -> Ids:
+        """The number of each sample's stream, as in `mixture.streams`."""
+        return self._index.find(ids)[0]
 
     def read(self, ids: Ids, sequence_length: int) -> Batch:
         """The samples with these ids as one batch of `sequence_length` tokens a row."""

@@ -48,15 +48,19 @@ class Schedule(NamedTuple):
     """Every step of a plan."""
 
     stretches: tuple[Stretch, ...]
+    skipped: tuple[int, ...] = ()
+    """Batches of the plan, counted from 0 and ascending, that are left out: later steps read what follows them."""
 
     @classmethod
-    def of(cls, mixture: Mixture, batch_tokens: int) -> Self:
+    def of(cls, mixture: Mixture, batch_tokens: int, skipped: Sequence[int] = ()) -> Self:
         """Steps of `batch_tokens` tokens each. Raises BadInput where no whole samples, or no step, come of it."""
         phases = [(phase.name, phase.sequence_length, phase.samples) for phase in mixture.plan.phases]
-        return cls.from_phases(phases, batch_tokens)
+        return cls.from_phases(phases, batch_tokens, skipped)
 
     @classmethod
-    def from_phases(cls, phases: Sequence[tuple[str, int, int]], batch_tokens: int) -> Self:
+    def from_phases(
+        cls, phases: Sequence[tuple[str, int, int]], batch_tokens: int, skipped: Sequence[int] = ()
+    ) -> Self:
         """From (name, sequence length, samples) of each phase."""
         stretches: list[Stretch] = []
         first = 0
@@ -74,45 +78,61 @@ class Schedule(NamedTuple):
                 f"too few tokens: {sum(samples * length for _, length, samples in phases):,} do not fill one batch of "
                 f"{batch_tokens:,}. Lower batch_tokens, or plan a mixture with a larger budget."
             )
-        return cls(tuple(stretches))
+        return cls(tuple(stretches), tuple(sorted(set(skipped))))
+
+    @property
+    def planned(self) -> int:
+        """Batches of the plan, those that are left out counted too."""
+        return sum(stretch.steps for stretch in self.stretches)
 
     @property
     def steps(self) -> int:
         """Steps of all phases."""
-        return sum(stretch.steps for stretch in self.stretches)
+        return self.planned - len(self.skipped)
 
     @property
     def samples(self) -> int:
         """Samples that the steps read."""
-        return sum(stretch.steps * stretch.batch for stretch in self.stretches)
+        return self.samples_before(self.steps)
 
     @property
     def remainders(self) -> dict[str, int]:
         """Samples of each phase that no step reads."""
         return {stretch.name: stretch.remainder for stretch in self.stretches}
 
+    def planned_step(self, step: int) -> int:
+        """Which batch of the plan a step reads."""
+        for left_out in self.skipped:
+            step += left_out <= step
+        return step
+
     def at(self, step: int) -> Batch:
         """The batch of a step. Raises IndexError outside the plan."""
+        planned = self.planned_step(step)
         for number, stretch in enumerate(self.stretches):
-            if stretch.first <= step < stretch.first + stretch.steps:
-                return Batch(number, (step - stretch.first) * stretch.batch, stretch.batch)
+            if stretch.first <= planned < stretch.first + stretch.steps:
+                return Batch(number, (planned - stretch.first) * stretch.batch, stretch.batch)
         raise IndexError(f"step {step} of {self.steps}")
 
     def step_after(self, samples: int) -> int:
         """The step that follows when so many samples have been read. Raises BadInput within a batch."""
-        step = 0
-        for stretch in self.stretches:
-            steps = min(stretch.steps, samples // stretch.batch)
-            step, samples = step + steps, samples - steps * stretch.batch
-            if steps < stretch.steps:
-                break
-        if samples:
-            raise BadInput(f"{samples} samples past step {step}: a resume starts at a whole batch.")
-        return step
+        low, high = 0, self.steps
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.samples_before(middle) < samples else (low, middle)
+        if self.samples_before(low) != samples:
+            raise BadInput(f"{samples} samples end within step {low - 1}: a resume starts at a whole batch.")
+        return low
 
     def samples_before(self, step: int) -> int:
         """Samples that the steps before `step` read."""
-        return sum(min(max(step - s.first, 0), s.steps) * s.batch for s in self.stretches)
+        end = self.planned_step(step) if step < self.steps else self.planned
+        read = sum(min(max(end - s.first, 0), s.steps) * s.batch for s in self.stretches)
+        return read - sum(self._batch(left_out) for left_out in self.skipped if left_out < end)
+
+    def _batch(self, planned: int) -> int:
+        """Samples of a batch of the plan."""
+        return next(s.batch for s in self.stretches if s.first <= planned < s.first + s.steps)
 
     def check_world(self, ranks: int) -> None:
         """Raise BadInput where a batch cannot be dealt out evenly."""

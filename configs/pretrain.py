@@ -1,0 +1,178 @@
+"""`just pretrain` and `just resume`: a model from a mixture, every batch on record.
+
+just pretrain                                          a tiny model on the default corpus, on a CPU in minutes
+just pretrain small mixture=balanced run=zh-small nproc=8
+just pretrain 350m mixture=balanced precision=bf16 compile=true schedule.kind=wsd
+just pretrain tiny mixture=zh parent=tiny@1 run=tiny-zh   go on from a model of the home
+just pretrain tiny --dry-run                           the whole config, and what would be done
+just resume zh-small                                   go on from the last checkpoint, also with another nproc
+just resume zh-small skip=true                         leave out the batch on which it diverged
+just resume zh-small step=500                          from an earlier checkpoint; later rows are set aside
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from catalog.commands import Parser
+from catalog.errors import BadInput
+from catalog.home import Home
+from catalog.records import versions
+from configs.recipes import configured, described
+from eval import likelihood
+from training.models.objectives import objective_for
+from training.models.optimizers import OptimizerConfig
+from training.models.presets import PRESETS, Preset
+from training.models.schedules import ScheduleConfig
+from training.runs.config import RunConfig
+from training.runs.heldout import Scorer
+from training.runs.job import Job, plan
+from training.runs.pretrain import Hands, Trained, pretrain, resume, train_launched
+
+DEFAULT_MIXTURE = "docs"
+WARMUP = 0.05
+"""Of the run: GPT-3 warmed up over 0.1 %, small runs need more of their few steps."""
+
+
+def recipe_of(preset: Preset) -> RunConfig:
+    """A preset's run: its shape, learning rate and batch, on the default mixture."""
+    return RunConfig(
+        run=preset.name,
+        model=preset.model,
+        objective=objective_for(preset.model.family),
+        optimizer=OptimizerConfig(learning_rate=preset.learning_rate),
+        batch_tokens=preset.batch_tokens,
+    )
+
+
+def _recipe(preset: Preset):
+    def recipe() -> RunConfig:
+        return recipe_of(preset)
+
+    recipe.__doc__ = f"{preset.parameters / 1e6:,.0f} M parameters, {preset.model.family}; {preset.source}"
+    return recipe
+
+
+RUNS = {name: _recipe(preset) for name, preset in PRESETS.items()}
+
+
+def main(argv: list[str]) -> int:
+    """Pretrain, or say what would be done."""
+    arguments = _parser("pretrain").parse_args(argv)
+    words = arguments.words
+    recipe, fields = (words[0], words[1:]) if words and "=" not in words[0] else ("tiny", words)
+    config, home = configured(RUNS, recipe, fields), Home.open(arguments.home)
+    console = Console(soft_wrap=True, highlight=False)
+    if arguments.dry_run:
+        return _print_plan(config, home, console)
+    _make_defaults(config, home, console)
+    config = _with_warmup(config, home, fields)
+    _print_trained(pretrain(config, home, hands(), recipe), home, console)
+    return 0
+
+
+def resume_main(argv: list[str]) -> int:
+    """Go on with a run."""
+    parser = _parser("resume")
+    arguments = parser.parse_args(argv)
+    if not arguments.words:
+        raise BadInput("which run? Write for example: just resume zh-small")
+    name, *fields = arguments.words
+    given = dict(field.partition("=")[::2] for field in fields)
+    skip, step = given.pop("skip", "false").lower() == "true", int(given.pop("step", "0"))
+    where = configured({name: lambda: RunConfig(run=name)}, name, [f"{key}={value}" for key, value in given.items()])
+    changed = {key.partition(".")[0]: getattr(where, key.partition(".")[0]) for key in given}
+    home = Home.open(arguments.home)
+    done = resume(name, home, hands(), skip, step, **changed)
+    _print_trained(done, home, Console(soft_wrap=True, highlight=False))
+    return 0
+
+
+def rank_main(argv: list[str]) -> int:
+    """One of several processes of a run: `RUN HOME`, started by `composer -n`."""
+    train_launched(argv[0], Home.open(argv[1]), hands().scorer)
+    return 0
+
+
+def hands() -> Hands:
+    """What training is handed: how held-out text is scored, and how processes are started."""
+    return Hands(Scorer(likelihood.score, likelihood.rates), _command)
+
+
+def _command(run: str, home: Home, processes: int) -> list[str]:
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes), "--stdout", "{rank}.log"]
+    return [*launcher[:-2], "-m", "configs", "pretrain-rank", run, str(home.root)]
+
+
+def _with_warmup(config: RunConfig, home: Home, fields: list[str]) -> RunConfig:
+    """A warm-up of a twentieth of the run where none is asked for."""
+    if any("warmup" in field for field in fields) or config.schedule.warmup_tokens:
+        return config
+    total = plan(config, home).total_tokens
+    return config.variant(
+        schedule=ScheduleConfig(**{**config.schedule.model_dump(), "warmup_tokens": int(total * WARMUP)})
+    )
+
+
+def _make_defaults(config: RunConfig, home: Home, console: Console) -> None:
+    """Plan the default mixture, and all that it needs, where it is asked for and not there yet."""
+    if config.mixture == DEFAULT_MIXTURE and not versions(home, "mixtures", DEFAULT_MIXTURE):
+        from configs import mixtures
+
+        console.print(f"there is no mixture {DEFAULT_MIXTURE} yet: it is planned first", markup=False)
+        mixtures.main([DEFAULT_MIXTURE, "--home", str(home.root)])
+
+
+def _print_plan(config: RunConfig, home: Home, console: Console) -> int:
+    console.print(f"run {config.run}, home {home.root}", markup=False)
+    console.print_json(config.model_dump_json())
+    if config.mixture == DEFAULT_MIXTURE and not versions(home, "mixtures", DEFAULT_MIXTURE):
+        console.print(f"mixtures/{DEFAULT_MIXTURE}: would be planned first", markup=False)
+        return 0
+    _print_job(plan(config, home), console)
+    return 0
+
+
+def _print_job(job: Job, console: Console) -> None:
+    state = f"at step {job.folder.state().step}, {job.folder.state().status}" if job.folder.exists else "to begin"
+    console.print(
+        f"mixture  {job.mixture.ref}, tokenizer {job.tokenizer.ref}\n"
+        f"steps    {job.steps():,} of {job.config.batch_tokens:,} tokens\n"
+        f"on       {job.device}, {job.processes} at a time, {job.precision}, {job.strategy}\n"
+        f"run      {job.config.run}: {state}",
+        markup=False,
+    )
+
+
+def _print_trained(done: Trained, home: Home, console: Console) -> None:
+    counts, name = done.run.counts, done.run.name
+    if not done.fresh:
+        console.print(f"run {name} is finished already: nothing to do.", markup=False)
+    loss = done.model.counts.get("heldout_loss")
+    heldout = f", held-out loss {loss:.3f}" if isinstance(loss, float) else ""
+    console.print(
+        f"{name}: {counts['step']:,} steps, {counts['tokens']:,} tokens{heldout}\n"
+        f"model    {Path(home.artifact('models', done.model.name, done.model.version))}\n"
+        f"ask      just sql \"FROM batch_documents('{name}', 1)\"\n"
+        f"         just sql \"FROM run_sources('{name}')\"\n"
+        f"next     just sft parent={done.model.ref}",
+        markup=False,
+    )
+
+
+def _parser(verb: str) -> Parser:
+    recipes = "\n".join(described(RUNS))
+    parser = Parser(
+        prog=f"just {verb}",
+        usage="just pretrain [RECIPE] [field=value …] [--dry-run]"
+        if verb == "pretrain"
+        else "just resume RUN [field=value …]",
+        description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields of a recipe, and their values: just pretrain --dry-run.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="a recipe or run, then fields")
+    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
+    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    return parser

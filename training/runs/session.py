@@ -1,0 +1,303 @@
+"""One process of a run at work: Composer's Trainer with our model, our loader, our records.
+
+>>> Session(job, launch, scorer).train()
+
+Importing it takes seconds, since it imports composer.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from composer import State, Trainer
+from composer.loggers import LoggerDestination
+from composer.utils import dist, reproducibility
+from composer.utils.checkpoint import save_checkpoint
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from catalog.config import Config
+from catalog.home import sync
+from catalog.progress import Bar, stage_progress
+from training.loader.dataset import MixtureDataset, loader
+from training.models.attention import chosen_kernel
+from training.models.build import build
+from training.models.composer_model import (
+    AverageWeights,
+    ClipGradients,
+    PretrainedModel,
+    TokenSchedule,
+    check_sharded,
+    composer_precision,
+    data_spec,
+    parallelism,
+)
+from training.models.estimate import flops_a_token
+from training.models.export import weights_of
+from training.models.language_model import LanguageModel
+from training.models.objectives import objective
+from training.models.optimizers import adamw
+from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
+from training.runs.config import RunConfig
+from training.runs.folder import Checkpoint, RunFolder, RunState
+from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
+from training.runs.job import Job
+from training.runs.model import WEIGHTS
+from training.runs.recording import Rows
+from training.runs.spikes import SpikeWatch
+
+
+class Launch(Config):
+    """What all processes of an attempt are told."""
+
+    attempt: int
+    skipped: tuple[int, ...] = ()
+    start: Checkpoint | None = None
+    """The state to go on from."""
+
+
+class Session:
+    """This process's part of an attempt."""
+
+    def __init__(self, job: Job, launch: Launch, scorer: Scorer | None) -> None:
+        self.job, self.launch, self.scorer = job, launch, scorer
+        self.config, self.run = job.config, RunFolder(job.home, job.config.run)
+        self.steps = job.steps(launch.skipped)
+        if job.processes > 1:
+            dist.initialize_dist("gpu" if job.device == "cuda" else "cpu", timeout=1800.0)
+        self.rank, self.ranks = dist.get_global_rank(), dist.get_world_size()
+        first = launch.start.step + 1 if launch.start else 1
+        self.rows = Rows(self.run.path, self.config.run, launch.attempt, self.rank, first)
+        self.dataset = self._dataset()
+        self.model = self._model()
+        self.average = AverageWeights(self.config.optimizer.ema_decay) if self.config.optimizer.ema_decay else None
+        self.judge = Judge(SpikeWatch(self.config.spikes), self._documents)
+        self.rates: Rates = {}
+        """The last held-out rates."""
+
+    def train(self) -> RunState:
+        """Train to the end, to a signal or to a loss that cannot be; gives the state on record."""
+        with stage_progress("train", total=self.steps, unit="steps") as bar:
+            bar.advance(self.launch.start.step if self.launch.start else 0)
+            trainer = self._trainer(self._recorder(bar))
+            self._held = self._heldout()
+            if self.job.strategy == "fsdp2":
+                check_sharded(self.model)
+            if trainer._rng_state is not None:  # Composer restores it only for loaders that it spins forward itself
+                reproducibility.load_rng_state(trainer._rng_state)
+                trainer._rng_state = None
+            if not self.launch.start:
+                self._evaluate(0)
+            try:
+                trainer.fit()
+            except Diverged as error:
+                self._mark("diverged", str(error), trainer.state)
+                raise
+            except Interrupted as error:
+                self._mark("stopped", str(error), trainer.state)
+                raise
+        return self.run.state()
+
+    def _write_weights(self, folder: Path) -> None:
+        """All weights, whole and on the CPU, for the model; the averaged ones where there are."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        average = self.average.average if self.average else None
+        with average.in_place() if average else nullcontext():
+            found = get_model_state_dict(self.model, options=options)
+        if self.rank == 0:
+            torch.save(weights_of(dict(found.items())), folder / WEIGHTS)  # type: ignore[arg-type]
+
+    # ── making ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _dataset(self) -> MixtureDataset:
+        config = self.config
+        return MixtureDataset(
+            self.job.mixture,
+            config.batch_tokens,
+            self.job.home.root / "cache",
+            remote=config.remote,
+            stop_at_documents=config.objective.documents,
+            prepare=self._prepare(),
+            skipped=self.launch.skipped,
+            cache_limit=config.cache_limit or None,
+        )
+
+    def _prepare(self) -> Callable:
+        return objective(self.config.objective, self.job.vocabulary, self.config.seed)
+
+    def _model(self) -> PretrainedModel:
+        config, job = self.config, self.job
+        hf = build(job.model, seed=config.seed, eos_id=job.tokenizer.eos_id, pad_id=job.tokenizer.pad_id)
+        kernel = chosen_kernel(config.kernel, job.model.family, job.device, job.precision)
+        language_model = LanguageModel(hf, config.objective, kernel)
+        if config.activation_checkpointing:
+            language_model.checkpoint_activations(config.activation_checkpointing)
+        if config.compile:
+            language_model.compile_blocks()
+        return PretrainedModel(language_model)
+
+    def _recorder(self, bar: Bar) -> Recorder:
+        domains = [stream.domain for stream in self.job.mixture.streams]
+        a_token = flops_a_token(self.job.model, self._length)
+        return Recorder(self.rows, domains, self.config.row_losses, lambda tokens: a_token * tokens, bar)
+
+    @property
+    def _length(self) -> int:
+        """Tokens of the longest sample."""
+        return max(stretch.sequence_length for stretch in self.dataset.schedule.stretches)
+
+    def _trainer(self, recorder: Recorder) -> Trainer:
+        config, job = self.config, self.job
+        saver = Saver(config.checkpoint, self.steps, self._save, self._evaluate, config.evaluation_interval(self.steps))
+        start = self.launch.start
+        rows = config.batch_tokens // self._length // self.ranks
+        micro = max(1, config.microbatch_tokens // self._length) if config.microbatch_tokens else rows
+        return Trainer(
+            model=self.model,
+            train_dataloader=data_spec(loader(self.dataset, config.loader_workers)),
+            max_duration=f"{self.steps}ba",
+            optimizers=adamw(self.model, config.optimizer),
+            schedulers=TokenSchedule(config.schedule, job.total_tokens, config.batch_tokens),
+            step_schedulers_every_batch=True,
+            precision=composer_precision(job.precision, job.device),
+            device="gpu" if job.device == "cuda" else "cpu",
+            parallelism_config=parallelism(job.strategy, config.tensor_parallel),  # pyright: ignore[reportArgumentType]
+            algorithms=[ClipGradients(config.optimizer.clip_norm)],
+            callbacks=[recorder, self.judge, *([self.average] if self.average else []), saver],
+            loggers=_loggers(config, self.run.path),
+            accumulate_train_batch_on_tokens=True,
+            device_train_microbatch_size=micro,
+            load_path=str(job.home.root / start.path / _loadable(job.home.root / start.path)) if start else None,
+            progress_bar=False,
+            log_to_console=False,
+            auto_log_hparams=False,
+            seed=config.seed,
+            run_name=config.run,
+            dist_timeout=1800.0,
+        )
+
+    def _heldout(self) -> HeldOut | None:
+        if not self.scorer or not self.config.heldout_rows:
+            return None
+        sizes, rows = token_bytes(self.job.tokenizer.tokenizer), self.config.heldout_rows
+        held = HeldOut(self.dataset, self._prepare(), sizes, rows, (self.rank, self.ranks))
+        return held if held.domains else None
+
+    # ── while it runs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _evaluate(self, step: int) -> None:
+        """Held-out loss of every domain, as metrics of the step."""
+        if not self._held or not self.scorer:
+            return
+        device = next(self.model.parameters()).device
+        self.rates = self._held.rates(forward_of(self.model, device), self.scorer)
+        for group, values in self.rates.items() if not self.rank else ():
+            for name, value in values.items():
+                self.rows.metric(step, f"heldout/{group}/{name}", value)
+
+    def _save(self, state: State) -> None:
+        """Rows first, then the state, then the record that names both: what is killed in between is not there."""
+        step = int(state.timestamp.batch)
+        files = self.rows.write(step)
+        path = self.run.path / "checkpoints" / f"step-{step:08d}"
+        partial = path.with_name(f".{path.name}.{self._leader()}.partial")
+        sharded = self.job.strategy == "fsdp2"
+        save_checkpoint(state, filename=str(partial / ("__{rank}_0.distcp" if sharded else "state.pt")))
+        if step >= self.steps:
+            self._write_weights(partial)
+        every: list = [None] * self.ranks
+        if self.ranks > 1:
+            torch.distributed.all_gather_object(every, files)
+        else:
+            every = [files]
+        if self.rank == 0:
+            for file in partial.rglob("*"):
+                sync(file)
+            os.replace(partial, path)
+            saved = Checkpoint(
+                step=step,
+                tokens=int(state.timestamp.token),
+                samples=int(state.timestamp.sample),
+                path=self.job.home.relative(path),
+                bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+                heldout_loss=self.rates.get("all", {}).get("loss"),
+            )
+            self._record(saved, [file for part in every for file in part])
+        dist.barrier()
+
+    def _leader(self) -> int:
+        """The pid of the first process: all write below one temporary name."""
+        pids: list = [os.getpid()]
+        if self.ranks > 1:
+            torch.distributed.broadcast_object_list(pids, src=0)
+        return pids[0]
+
+    def _record(self, saved: Checkpoint, files: list[tuple[Path, int]]) -> None:
+        state = self.run.state()
+        checkpoints = (*state.checkpoints, saved)
+        for gone in _superseded(checkpoints, self.config.checkpoint.keep_last, self.config.checkpoint.keep_best):
+            shutil.rmtree(self.job.home.root / gone.path, ignore_errors=True)
+        done = saved.step >= self.steps
+        self.run.close(
+            files,
+            state.variant(
+                step=saved.step,
+                tokens=saved.tokens,
+                samples=saved.samples,
+                checkpoints=checkpoints,
+                status="trained" if done else "running",
+            ),
+        )
+
+    def _mark(self, status: str, why: str, state: State) -> None:
+        """Say in the record how it ended; rows after the last checkpoint are not kept."""
+        if self.rank == 0:
+            bad = self.dataset.schedule.planned_step(int(state.timestamp.batch)) if status == "diverged" else None
+            self.run.close([], self.run.state().variant(status=status, detail=why, diverged=bad))
+
+    def _documents(self, step: int) -> str:
+        """Which documents the batch of a step holds, in a sentence."""
+        import duckdb
+
+        from catalog.store import texts
+
+        ids = self.dataset.ids_of(step - 1)
+        files = texts(path for info in self.job.mixture.tokens for path in sorted((info.folder / "samples").glob("*")))
+        wanted = ", ".join(str((sample >> 6 << 6) | 1) for sample in ids.tolist())
+        with duckdb.connect() as con:
+            found = con.execute(
+                f"SELECT DISTINCT doc_id FROM read_parquet({files}) WHERE sample_id IN ({wanted}) ORDER BY 1"
+            ).fetchall()
+        names = ", ".join(doc for (doc,) in found[:5])
+        return (
+            f"Its batch holds {len(found)} documents: {names}{', …' if len(found) > 5 else ''}. "
+            f"`just resume {self.config.run} skip=true` goes back to the last checkpoint and leaves this batch out."
+        )
+
+
+def _superseded(checkpoints: tuple[Checkpoint, ...], last: int, best: int) -> list[Checkpoint]:
+    """Those that are neither among the last nor among the best."""
+    measured = [one for one in checkpoints if one.heldout_loss is not None]
+    kept = {one.step for one in checkpoints[-last:]}
+    kept |= {one.step for one in sorted(measured, key=lambda one: one.heldout_loss or 0.0)[:best]}
+    return [one for one in checkpoints if one.step not in kept]
+
+
+def _loadable(folder: Path) -> str:
+    """What Composer loads: a file of whole state, or the folder of a sharded one."""
+    return "state.pt" if (folder / "state.pt").exists() else ""
+
+
+def _loggers(config: RunConfig, folder: Path) -> list[LoggerDestination]:
+    found: list[LoggerDestination] = []
+    if "tensorboard" in config.loggers:
+        from composer.loggers import TensorboardLogger
+
+        found.append(TensorboardLogger(log_dir=str(folder / "tensorboard")))
+    if "mlflow" in config.loggers:
+        from composer.loggers import MLFlowLogger
+
+        found.append(MLFlowLogger(tracking_uri=(folder / "mlflow").as_uri(), experiment_name=config.run))
+    return found
