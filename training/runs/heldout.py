@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 from training.loader.batches import IGNORED, Batch
-from training.loader.dataset import MixtureDataset
+
+if TYPE_CHECKING:  # it imports streaming, which takes seconds
+    from training.loader.dataset import MixtureDataset
 
 Forward = Callable[[Batch], tuple[Tensor, Tensor]]
 Rates = dict[str, dict[str, float]]
@@ -34,7 +36,7 @@ class HeldOut:
 
     def __init__(
         self,
-        dataset: MixtureDataset,
+        dataset: "MixtureDataset",
         prepare: Callable[[Batch], Batch],
         sizes: NDArray[np.int64],
         rows: int,
@@ -46,7 +48,7 @@ class HeldOut:
         self._batches = list(self._read(dataset, rows, batch))
         self.domains = sorted({domain for domain, *_ in self._batches})
 
-    def _read(self, dataset: MixtureDataset, rows: int, batch: int) -> Iterator[tuple[str, Batch, float]]:
+    def _read(self, dataset: "MixtureDataset", rows: int, batch: int) -> Iterator[tuple[str, Batch, float]]:
         ids = np.array(dataset.mixture.heldout())
         if not len(ids):
             return
