@@ -125,7 +125,8 @@ def test_just_alone_lists_every_recipe_with_a_line(checkout: Path):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["build-corpus", "crawl", "estimate", "sql", "trace", "verify", "gc", "ls", "rebuild", "doctor", "tokenizer"]
+    "recipe",
+    ["build-corpus", "crawl", "estimate", "sql", "trace", "verify", "gc", "ls", "rebuild", "doctor", "tokenizer"],
 )
 def test_the_help_of_a_command_shows_examples(checkout: Path, recipe: str):
     done = run(f"just {recipe} --help", checkout)
