@@ -3,10 +3,10 @@
 rule_section(rule, "rule-3", dropped, kept, pages, row, is_open=False)
 """
 
+from catalog.html import Column, Html, address, count, el, join, language, measured, table
 from data.report.examples import EditExample, Example, Failures, Group, Page
 from data.report.funnel import FunnelRow, percent
 from data.report.histograms import scope
-from data.report.html import Column, Html, address, count, el, join, language, measured, table
 from data.report.numbers import EditCount
 from data.report.sections import asked, titled
 from data.rules import Rule

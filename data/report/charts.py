@@ -9,8 +9,8 @@ Colours come from the style sheet by class, so that one drawing serves light and
 import math
 from typing import NamedTuple
 
+from catalog.html import Html, count, el, join, measured
 from data.report.histograms import Histogram, Mark, nice
-from data.report.html import Html, count, el, join, measured
 
 WIDTH, LEFT, RIGHT, BOTTOM, PLOT = 360, 34, 8, 20, 112
 """In units of the drawing, which is shown at about one pixel a unit."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import duckdb
 
 from catalog.config import Config
+from catalog.html import Html, count, el, join, page, section
 from data.dedup.repeats import RepeatRule
 from data.edits import EditRule
 from data.ledger import StageCounts
@@ -21,8 +22,6 @@ from data.report import pairs as report_pairs
 from data.report import sections as report_sections
 from data.report.funnel import FunnelRow, funnel_rows
 from data.report.histograms import Histogram, histograms
-from data.report.html import Html, count, el, join
-from data.report.sections import section
 from data.rules import Rule
 
 
@@ -69,9 +68,6 @@ SECTIONS = {
     "again": "Ask and build again",
 }
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Whatever a crawled page brought with it, the browser runs no script and loads nothing."""
-
 
 def write_report(path: Path, con: duckdb.DuckDBPyConnection, report: ReportInput) -> None:
     """Write the page. `con` has the view `intake` and the table `ledger`."""
@@ -91,26 +87,8 @@ def write_report(path: Path, con: duckdb.DuckDBPyConnection, report: ReportInput
         _sources(report),
         _again(report),
     ]
-    path.write_text(_page(report, sections), encoding="utf-8")
-
-
-def _page(report: ReportInput, sections: list[Html]) -> str:
     name = f"{report.corpus}@{report.version}"
-    style = Html(Path(__file__).with_name("report.css").read_text(encoding="utf-8"))
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="referrer", content="no-referrer"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{name}: corpus report"),
-        el("style", style),
-    )
-    links = (el("li", el("a", title, href=f"#{anchor}")) for anchor, title in SECTIONS.items())
-    nav = el("nav", el("a", name, cls="brand", href="#summary"), el("ol", *links), aria_label="Contents")
-    page = el("html", head, el("body", nav, el("main", *sections)), lang="en")
-    return f"<!doctype html>\n{page}\n"
+    path.write_text(page(name, "corpus report", SECTIONS, sections), encoding="utf-8")
 
 
 def _summary(con: duckdb.DuckDBPyConnection, report: ReportInput, edits: list[report_numbers.EditCount]) -> Html:

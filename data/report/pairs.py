@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import duckdb
 
+from catalog.html import Html, address, count, el, join, language
 from data.report.examples import where
-from data.report.html import Html, address, count, el, join, language
 
 NEAREST, OTHERS = 3, 3
 """Pairs nearest to the threshold, and pairs from all over."""

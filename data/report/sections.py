@@ -7,19 +7,14 @@ Each takes numbers and gives markup; what reads the connection is in report_numb
 
 from collections.abc import Iterable
 
+from catalog.html import Column, Html, bar, compact, count, el, join, measured, size, table
 from data.report.charts import chart
 from data.report.funnel import FunnelRow, percent
 from data.report.histograms import Histogram, only
-from data.report.html import Column, Html, bar, compact, count, el, join, measured, size, table
 from data.report.numbers import Loss, Split, Totals
 from data.rules import Rule
 
 SHOWN_SOURCES = 100
-
-
-def section(anchor: str, title: str, lead: str, *children: str) -> Html:
-    """A section with its heading and a line on how to read it."""
-    return el("section", el("h2", title), el("p", lead, cls="lead"), *children, id=anchor)
 
 
 def titled(stage: str) -> str:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from catalog.html import address, clean, compact, el, measured
 from data.decide import STAGES, DedupConfig, decide, decider
 from data.edits import EditRule, find_edits
 from data.intake import SCHEMA, text_key
@@ -25,7 +26,6 @@ from data.ledger import StageCounts, stage_counts
 from data.report.examples import duplicate_groups, edit_examples, failures, nearest_dropped, nearest_kept, pages
 from data.report.funnel import funnel_rows, percent, print_funnel
 from data.report.histograms import axis, histograms
-from data.report.html import address, clean, compact, el, measured
 from data.report.numbers import edit_counts, losses, splits, totals
 from data.report.page import ReportInput, SourceLine, write_report
 from data.rule_sets import BOILERPLATE_LINES, CHINESE, ENGLISH, FORM, LANGUAGES

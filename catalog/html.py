@@ -1,15 +1,21 @@
-"""Markup for the report: every string is escaped unless it is `Html` already, so a hostile page stays text.
+"""Markup for reports: every string is escaped unless it is `Html` already, so a hostile page stays text.
 
 >>> el("p", "<script>", cls="note")
 '<p class="note">&lt;script&gt;</p>'
+>>> page("docs@1", "corpus report", {"summary": "Summary"}, [section("summary", "Summary", "What it is.")])
 """
 
 import html
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 SHOWN_AS_IS = "\u200c\u200d"  # joiners, which Persian, Indic scripts and emoji need
 VOID = {"meta", "br", "wbr"}
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Whatever a crawled page brought with it, the browser runs no script and loads nothing."""
 
 
 class Html(str):
@@ -123,3 +129,32 @@ def address(url: str) -> Html:
 def language(code: str) -> str | None:
     """A language code fit for a `lang` attribute, which picks the right glyphs of Han characters."""
     return code if re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code) and code != "und" else None
+
+
+def section(anchor: str, title: str, lead: str, *children: str) -> Html:
+    """A section with its heading and a line on how to read it."""
+    return el("section", el("h2", title), el("p", lead, cls="lead"), *children, id=anchor)
+
+
+def page(name: str, kind: str, contents: Mapping[str, str], sections: Sequence[Html], style: str = "") -> str:
+    """A whole page in one file: no script, nothing loaded; `contents` are anchors with their titles.
+
+    `style` goes after the sheet that all reports share (page.css: light and dark, wide and narrow).
+    """
+    sheet = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="referrer", content="no-referrer"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{name}: {kind}"),
+        el("style", Html(sheet + style)),
+    )
+    links = (el("li", el("a", title, href=f"#{anchor}")) for anchor, title in contents.items())
+    nav = el(
+        "nav", el("a", name, cls="brand", href=f"#{next(iter(contents))}"), el("ol", *links), aria_label="Contents"
+    )
+    whole = el("html", head, el("body", nav, el("main", *sections)), lang="en")
+    return f"<!doctype html>\n{whole}\n"
