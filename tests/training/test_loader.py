@@ -216,6 +216,7 @@ def test_two_jobs_at_once_share_a_cache_and_no_memory(home, tmp_path):
     assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_what_a_killed_job_left_is_cleared_and_a_live_one_keeps_its_own(home, tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from catalog.home import Home\n"

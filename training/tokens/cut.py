@@ -152,7 +152,7 @@ class Cut:
         found = []
         for place in self.packing.slices(stream, start, stop):
             piece = Piece(self.pieces, place.piece)
-            documents = piece.documents(stream.domain, place.lang)
+            documents = piece.documents(place.domain, place.lang)
             ends = np.cumsum(documents.lengths)
             first = int(np.searchsorted(ends, place.start, "right"))
             last = int(np.searchsorted(ends, place.stop, "left")) + 1

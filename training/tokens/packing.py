@@ -4,7 +4,8 @@
 >>> packing.streams[0].samples, packing.padding
 
 The tokens of a domain and language form one row, in the order of the input; whole samples are cut from its start. What
-is left at its end goes to the domain's stream `mul`, so that at most one sample of a domain is padded.
+is left at its end goes to the domain's stream `mul`, and what is left of those to the stream `rest`, `mul`, so that at
+most one sample of an artifact is padded.
 """
 
 from collections import defaultdict
@@ -18,14 +19,15 @@ import numpy.typing as npt
 from catalog.errors import BadInput
 from training.sample_ids import MAX_SAMPLES
 from training.tokens.pieces import PieceTotals
-from training.tokens.streams import REST
+from training.tokens.streams import REST, REST_DOMAIN
 
 Positions = npt.NDArray[np.int64]
 
 
 class Segment(NamedTuple):
-    """Tokens `start` to `stop` of the row of a language."""
+    """Tokens `start` to `stop` of the row of a domain and language."""
 
+    domain: str
     lang: str
     start: int
     stop: int
@@ -63,6 +65,7 @@ class Slice(NamedTuple):
     """Tokens `start` to `stop` of what a piece has for a domain and language; `begins`: a segment starts here."""
 
     piece: int
+    domain: str
     lang: str
     start: int
     stop: int
@@ -97,16 +100,16 @@ class Packing:
             size = segment.stop - segment.start
             low, high = max(start - at, 0), min(stop - at, size)
             if low < high:
-                yield from self._of_row(stream.domain, segment, segment.start + low, segment.start + high)
+                yield from self._of_row(segment, segment.start + low, segment.start + high)
             at += size
 
-    def _of_row(self, domain: str, segment: Segment, start: int, stop: int) -> Iterator[Slice]:
-        row = self.rows[domain, segment.lang]
+    def _of_row(self, segment: Segment, start: int, stop: int) -> Iterator[Slice]:
+        row = self.rows[segment.domain, segment.lang]
         first, last = np.searchsorted(row.starts, start, "right") - 1, np.searchsorted(row.starts, stop, "left")
         for index in range(first, last):
             begin, end = int(row.starts[index]), int(row.starts[index + 1])
             low, high = max(start, begin), min(stop, end)
-            yield Slice(int(row.pieces[index]), segment.lang, low - begin, high - begin, low == segment.start)
+            yield Slice(int(row.pieces[index]), *segment[:2], low - begin, high - begin, low == segment.start)
 
 
 def pack(pieces: Sequence[PieceTotals], length: int) -> Packing:
@@ -137,14 +140,36 @@ def _rows(pieces: Sequence[PieceTotals]) -> dict[tuple[str, str], Row]:
 
 
 def _layout(rows: dict[tuple[str, str], Row], length: int) -> Iterator[tuple[str, str, tuple[Segment, ...]]]:
-    """Each stream with its segments: whole samples of each language, and the rests of a domain together."""
+    """Each stream with its segments: whole samples of each language, those of a domain's rests, the rests of all."""
     rests: dict[str, list[Segment]] = defaultdict(list)
     for (domain, lang), row in sorted(rows.items()):
         tokens = int(row.starts[-1])
         whole = 0 if lang == REST else tokens // length * length
         if whole:
-            yield domain, lang, (Segment(lang, 0, whole),)
+            yield domain, lang, (Segment(domain, lang, 0, whole),)
         if whole < tokens:
-            rests[domain].append(Segment(lang, whole, tokens))
-    for domain, segments in rests.items():
+            rests[domain].append(Segment(domain, lang, whole, tokens))
+    last = rests.pop(REST_DOMAIN, [])
+    if len(rests) == 1 and not last:  # one domain alone keeps its end
+        [(domain, segments)] = rests.items()
         yield domain, REST, tuple(segments)
+        return
+    for domain, segments in rests.items():
+        whole, rest = _split(segments, length)
+        if whole:
+            yield domain, REST, whole
+        last += rest
+    if last:
+        yield REST_DOMAIN, REST, tuple(last)
+
+
+def _split(segments: Sequence[Segment], length: int) -> tuple[tuple[Segment, ...], list[Segment]]:
+    """Segments that make whole samples, and what is left of them."""
+    left = sum(segment.stop - segment.start for segment in segments) // length * length
+    whole, rest = [], []
+    for segment in segments:
+        cut = segment.start + min(left, segment.stop - segment.start)
+        left -= cut - segment.start
+        whole += [segment._replace(stop=cut)] if cut > segment.start else []
+        rest += [segment._replace(start=cut)] if cut < segment.stop else []
+    return tuple(whole), rest

@@ -11,6 +11,8 @@ from catalog.config import Config
 
 REST = "mul"
 """The language under which a domain keeps the ends of all its streams, packed together (ISO 639-2: several)."""
+REST_DOMAIN = "rest"
+"""The domain, with that language, of what is left over of those: less than a sample of each domain."""
 
 MAX_NAME = 150
 
