@@ -113,7 +113,7 @@ def test_symlinks_lead_nowhere(tmp_path: Path):
     (tmp_path / "secret").write_text("x")
     code = f"""
 import os
-for target in ({str(tmp_path / "secret")!r}, "/etc/shadow", "../../../etc/shadow", "/proc/self/root/etc/shadow"):
+for target in ({str(tmp_path / "secret")!r}, "/etc/shadow", "../../../etc/shadow", "/proc/1/cwd/etc/shadow"):
     os.symlink(target, "link")
     try:
         print(open("link").read())
