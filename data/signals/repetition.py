@@ -77,74 +77,13 @@ def largest(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     return result
 
 
-class _Repeated(NamedTuple):
-    """The n-grams that occur more than once in their text: where they start, and which are equal."""
-
-    at: np.ndarray
-    ids: np.ndarray
-    groups: Groups
-
-
 def ngram_measures(words: Words, unigrams: Groups | None = None) -> dict[str, np.ndarray]:
     """Shares of characters in the most frequent 2- to 4-grams and in repeated 5- to 10-grams, as datatrove's
-    GopherRepetitionFilter counts them: an n-gram that was seen is counted and stepped over as a whole.
+    GopherRepetitionFilter counts them: an n-gram that was seen is counted and stepped over as a whole."""
+    from data.signals.ngrams import ngram_chars  # brings the compiler's run time
 
-    An n-gram is repeated only where its two (n-1)-grams are, so that each length looks only at what the last one left.
-    """
-    owner, texts = words.owner(), len(words.langs)
     lengths = np.concatenate(([0], np.cumsum(words.end - words.start)))
-    groups = unigrams or group(by_text(words.hashes, owner))
-    repeated = _keep(np.arange(len(owner)), groups)
-    chars: dict[str, np.ndarray] = {}
-    for n in range(2, DUPLICATE[-1] + 1):
-        repeated = _longer(repeated)
-        if n in TOP:
-            chars[f"top_{n}gram_char_ratio"] = _top(repeated, n, words, owner, lengths)
-        if n in DUPLICATE:
-            hits = np.array(_walk(repeated, n), np.int64)
-            found = total(lengths[hits + n] - lengths[hits], owner[hits], texts)
-            chars[f"dup_{n}gram_char_ratio"] = found
-    return {name: ratio(found, words.characters.lengths) for name, found in chars.items()}
-
-
-def _keep(at: np.ndarray, groups: Groups) -> _Repeated:
-    kept = np.flatnonzero((groups.sizes > 1)[groups.ids])
-    return _Repeated(at[kept], groups.ids[kept], groups)
-
-
-def _longer(last: _Repeated) -> _Repeated:
-    """The repeated n-grams among neighbours of repeated (n-1)-grams; none spans two texts, whose ids differ."""
-    near = np.flatnonzero(last.at[1:] == last.at[:-1] + 1)
-    keys = (last.ids[near].astype(np.uint64) << np.uint64(32)) | last.ids[near + 1].astype(np.uint64)
-    at = last.at[near]
-    found = group(keys * _SPREAD)  # an odd factor keeps different keys different
-    return _keep(at, Groups(found.ids, found.sizes, at[found.firsts]))
-
-
-def _top(repeated: _Repeated, n: int, words: Words, owner: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Characters in each text's most frequent n-gram, spaces between its words included; the first of equals, as
-    Counter has it, which is the text's first n-gram where none is repeated."""
-    best = np.where(np.diff(words.first) >= n, (1 << 32) + (0xFFFFFFFF - words.first[:-1]), 0)
-    many = np.flatnonzero(repeated.groups.sizes > 1)
-    firsts = repeated.groups.firsts[many]
-    np.maximum.at(best, owner[firsts], (repeated.groups.sizes[many] << 32) + (0xFFFFFFFF - firsts))
-    count, first = best >> 32, 0xFFFFFFFF - (best & 0xFFFFFFFF)
-    first = np.where(count > 0, first, 0)
-    end = np.minimum(first + n, len(lengths) - 1)
-    return count * (lengths[end] - lengths[first] + n - 1)
-
-
-def _walk(repeated: _Repeated, n: int) -> list[int]:
-    """Where an n-gram begins that was seen before and not stepped over."""
-    at, ids = repeated.at.tolist(), repeated.ids.tolist()
-    beyond = np.searchsorted(repeated.at, repeated.at + n).tolist()
-    seen: set[int] = set()
-    hits, index = [], 0
-    while index < len(at):
-        if ids[index] in seen:
-            hits.append(at[index])
-            index = beyond[index]
-        else:
-            seen.add(ids[index])
-            index += 1
-    return hits
+    groups = unigrams or group(by_text(words.hashes, words.owner()))
+    chars = ngram_chars(groups.ids, groups.sizes, words.first, lengths)
+    names = [*(f"top_{n}gram_char_ratio" for n in TOP), *(f"dup_{n}gram_char_ratio" for n in DUPLICATE)]
+    return {name: ratio(found, words.characters.lengths) for name, found in zip(names, chars, strict=True)}

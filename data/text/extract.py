@@ -3,16 +3,16 @@
     >>> extract("<title>News</title><nav><a href=/>Home</a></nav><article><p>It rained …</article>", url="http://a.org/x")
     Extracted(text='It rained …', title='News', links=['http://a.org/'], failure='', detail='')
 
-A page is first held against its bounds (`bounds.py`), then parsed once. The extractors: `blocks`, our own, which cuts
-the page into blocks (`blocks.py`), measures them (`traits.py`), chooses (`main_text.py`) and writes them out
-(`render.py`); `resiliparse`, faster and less choosy; `trafilatura`, slow. What comes out depends on the
-page alone: trafilatura runs without its memory of other pages. `just bench extract` compares them.
+The extractors: `blocks`, our own, one pass of compiled code over the bytes (`data/page/`); `resiliparse`, less choosy;
+`trafilatura`, slow. Before one of these two, a page is held against the bounds of their parsers (`bounds.py`). What
+comes out depends on the page alone: trafilatura runs without its memory of other pages. `just bench engine --only text`
+compares them.
 """
 
 import re
 from collections.abc import Callable
 from html import unescape
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from resiliparse.extract.html2text import extract_plain_text
@@ -20,11 +20,9 @@ from resiliparse.parse.html import HTMLTree
 
 from catalog.errors import BadInput, near
 from data.sources.records import ReadBounds
-from data.text.blocks import cut
-from data.text.bounds import exceeded
-from data.text.main_text import main_blocks
-from data.text.render import Markup, render
+from data.text.bounds import ATTRIBUTES, exceeded
 
+Markup = Literal["plain", "markdown"]
 PLAIN = (
     "text/plain",
     "text/markdown",
@@ -44,7 +42,6 @@ _CLOSING = {"script": re.compile(rf"</{_SCRIPT}\b[^>]*>"), "style": re.compile(r
 _HREF = re.compile(r'<a\b[^>]*?\shref="([^"]*)"')
 _BASE = re.compile(r'<base\b[^>]*?\shref="([^"]*)"')
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
-_SIMPLE_PATH = re.compile(r"/(?!/)(?!.*/?\.\.?(?:/|$))[^?#\s\\]*(?:\?[^#\s\\]+)?$")
 
 
 class Extracted(NamedTuple):
@@ -56,15 +53,6 @@ class Extracted(NamedTuple):
     """Absolute http and https addresses without fragments, in order, each once."""
     failure: str = ""
     detail: str = ""
-
-
-class Parsed(NamedTuple):
-    """A page as it came, as a tree, and as the parser writes it out."""
-
-    page: str
-    tree: HTMLTree
-    html: str
-    title: str
 
 
 def extract(
@@ -85,13 +73,7 @@ def extract(
         raise BadInput(f"no extractor {extractor!r}. {near(extractor, EXTRACTORS)}")
     if media_type in PLAIN or (not media_type and not _MARKUP.search(page[:4096])):
         return _bounded(Extracted(text=page), bounds)
-    page = without_scripts(page)
-    if over := exceeded(page, bounds):
-        return Extracted(failure=over[0], detail=over[1])
-    tree = HTMLTree.parse(page)
-    parsed = Parsed(page, tree, str(tree), " ".join((tree.title or "").split()))
-    text = EXTRACTORS[extractor](parsed, markup)
-    return _bounded(Extracted(text, parsed.title, links_of(parsed.html, url)), bounds)
+    return _bounded(EXTRACTORS[extractor](page, bounds, url, markup), bounds)
 
 
 def without_scripts(page: str) -> str:
@@ -125,47 +107,72 @@ def _bounded(found: Extracted, bounds: ReadBounds) -> Extracted:
     )
 
 
-def _blocks(parsed: Parsed, markup: Markup) -> str:
-    blocks = cut(parsed.html)
-    return render(blocks, main_blocks(blocks, parsed.title), markup)
+def _blocks(page: str, bounds: ReadBounds, url: str, markup: Markup) -> Extracted:
+    from data.page.main_text import read_page  # brings the compiler's run time
+
+    found = read_page(page, bounds.depth, bounds.nodes, markup == "markdown")
+    if found.failure:
+        most = {"depth": bounds.depth, "nodes": bounds.nodes}.get(found.failure, ATTRIBUTES)
+        return Extracted(failure=found.failure, detail=f"{found.counted} {_COUNTED[found.failure]}, of at most {most}")
+    return Extracted(found.text, found.title, resolved(found.links, found.base, url))
 
 
-def _resiliparse(parsed: Parsed, markup: Markup) -> str:
-    return extract_plain_text(parsed.tree, preserve_formatting=True, main_content=True, alt_texts=False).strip()
+_COUNTED = {"depth": "open elements", "nodes": "tags", "attributes": "attributes in one tag"}
 
 
-def _trafilatura(parsed: Parsed, markup: Markup) -> str:
+def _by_parser(write: Callable[[str, HTMLTree, Markup], str]) -> Callable[[str, ReadBounds, str, Markup], Extracted]:
+    """An extractor that works on Resiliparse's tree, or on a page that Resiliparse can take."""
+
+    def run(page: str, bounds: ReadBounds, url: str, markup: Markup) -> Extracted:
+        page = without_scripts(page)
+        if over := exceeded(page, bounds):
+            return Extracted(failure=over[0], detail=over[1])
+        tree = HTMLTree.parse(page)
+        title, html = " ".join((tree.title or "").split()), str(tree)
+        base = _BASE.search(html)
+        links = [f"U{unescape(href)}" for href in _HREF.findall(html)]
+        return Extracted(write(page, tree, markup), title, resolved(links, unescape(base[1]) if base else "", url))
+
+    return run
+
+
+def _resiliparse(page: str, tree: HTMLTree, markup: Markup) -> str:
+    return extract_plain_text(tree, preserve_formatting=True, main_content=True, alt_texts=False).strip()
+
+
+def _trafilatura(page: str, tree: HTMLTree, markup: Markup) -> str:
     import trafilatura
 
     form = "markdown" if markup == "markdown" else "txt"
     # deduplicate=True would remember text from page to page
     settings = {"favor_precision": True, "deduplicate": False, "include_comments": False}
-    return trafilatura.extract(parsed.page, output_format=form, **settings) or ""
+    return trafilatura.extract(page, output_format=form, **settings) or ""
 
 
-EXTRACTORS: dict[str, Callable[[Parsed, Markup], str]] = {
+EXTRACTORS: dict[str, Callable[[str, ReadBounds, str, Markup], Extracted]] = {
     "blocks": _blocks,
-    "resiliparse": _resiliparse,
-    "trafilatura": _trafilatura,
+    "resiliparse": _by_parser(_resiliparse),
+    "trafilatura": _by_parser(_trafilatura),
 }
 
 
-def links_of(page: str, url: str) -> list[str]:
-    """The addresses that a page links to; `page` is HTML as a parser has written it out, `url` where it was found."""
-    base = _BASE.search(page)
-    base_url = _join(url, unescape(base[1])) if base else url
+def resolved(links: list[str], base: str, url: str) -> list[str]:
+    """Addresses of a page at `url` as absolute ones, each once. Each comes after a letter: P for a path on the same
+    host, A for an absolute address, U for any other."""
+    base_url = _join(url, base) if base else url
     origin = _origin(base_url)
-    links = dict.fromkeys(_resolve(href, base_url, origin) for href in dict.fromkeys(_HREF.findall(page)))
-    return [link for link in links if link]
+    absolute = [
+        origin + link[1:] if link[0] == "P" and origin else link[1:] if link[0] == "A" else _resolve(link[1:], base_url)
+        for link in dict.fromkeys(links)
+    ]
+    return [link for link in dict.fromkeys(absolute) if link]
 
 
-def _resolve(href: str, base_url: str, origin: str) -> str:
+def _resolve(href: str, base_url: str) -> str:
     """An absolute http(s) address without its fragment, or nothing."""
-    href = (unescape(href) if "&" in href else href).strip()
+    href = href.strip()
     if not href or href[0] == "#":
         return ""
-    if origin and _SIMPLE_PATH.match(href):
-        return origin + href  # nine of ten relative links; urljoin takes ten times as long
     if _SCHEME.match(href):
         return href.partition("#")[0] if href[:8].lower().startswith(("http://", "https://")) else ""
     joined = _join(base_url, href).partition("#")[0]

@@ -19,15 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from data.text.blocks import cut
+from data.text.main_text import chosen, main_blocks, probabilities
+from data.text.render import render
+from data.text.train_blocks import SEEDS, Example, Gold, example, folds, read_gold, train
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from catalog.errors import BadInput
-from data.text.blocks import cut
 from data.text.extract import without_scripts
-from data.text.main_text import chosen, main_blocks, probabilities
-from data.text.render import render
-from data.text.train_blocks import SEEDS, Example, Gold, example, folds, read_gold, train
 from tests.bench.tables import publish, table
 
 FOLDS = 6

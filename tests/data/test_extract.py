@@ -16,7 +16,7 @@ from catalog.errors import BadInput
 from data.sources.records import ReadBounds
 from data.text.bounds import _depth_and_nodes, exceeded
 from data.text.decode import decode
-from data.text.extract import EXTRACTORS, Extracted, extract, links_of
+from data.text.extract import EXTRACTORS, Extracted, extract
 from data.text.tags import find_tags, page_bytes
 
 BOUNDS = ReadBounds()
@@ -86,7 +86,7 @@ def test_a_base_element_moves_links():
 @given(st.text(alphabet="ab/.?#:&%[] ", max_size=12))
 def test_quick_links_are_what_urljoin_says(href):
     base = "https://example.org/x/y?z"
-    found = links_of(f'<a href="{href.replace("&", "&amp;")}">', base)
+    found = extract(f'<a href="{href.replace("&", "&amp;")}">', BOUNDS, url=base).links
     assert all(re.match("https?://", link) and "#" not in link for link in found)
     stripped = href.strip().partition("#")[0]
     if found and not stripped.startswith("http") and not href.strip().startswith("#"):
@@ -134,6 +134,8 @@ HOSTILE = {
     "mismatched": ("'<b><i></b><p></i><table><a><td></b></table>' * 8_000", ""),
     "nulls": ("'<p>a\\0b</p>' * 10_000", ""),
 }
+NO_WORSE = {"attributes of many bodies": "", "formatting reopened": ""}
+"""What costs our own reading of a page no more than any other."""
 _ALONE = """
 from data.text.extract import extract
 for name, (page, _) in {pages}.items():
@@ -157,7 +159,8 @@ def test_hostile_pages_end_within_bounds(extractor):
         preexec_fn=_limit_memory,
         cwd=Path(__file__).resolve().parents[2],
     )
-    assert done.stdout.splitlines() == [f"{name}: {failure}" for name, (_, failure) in HOSTILE.items()]
+    expected = {name: failure for name, (_, failure) in HOSTILE.items()} | (NO_WORSE if extractor == "blocks" else {})
+    assert done.stdout.splitlines() == [f"{name}: {failure}" for name, failure in expected.items()]
     assert done.returncode == 0, done.stderr[-500:]
 
 

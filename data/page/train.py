@@ -1,6 +1,6 @@
-"""Training of `data/main_text.npz`, in NumPy, on pages whose main text is known.
+"""Training of `data/page/main_text.npz`, in NumPy, on pages whose main text is known.
 
-    python -m data.text.train_blocks ../shared/data/html-gold
+    python -m data.page.train ../shared/data/html-gold
 
 Made from three sets of real pages: `articles` (scrapinghub/article-extraction-benchmark, full text written down by
 people), `segments` (the evaluation pages of trafilatura, a few strings each that belong in or not) and `zh-news`
@@ -21,14 +21,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
-from resiliparse.parse.html import HTMLTree
 
 from catalog.errors import NotFound
-from data.text.blocks import Page, cut
+from data.page.main_text import WEIGHTS, Blocks, cut
+from data.page.net import LIMIT, REACH, Net
 from data.text.decode import decode
-from data.text.extract import without_scripts
-from data.text.main_text import REACH, WEIGHTS, Net, save_nets, side_by_side
-from data.text.traits import traits
 
 SEEDS = (0, 1, 2)
 EPOCHS = 22
@@ -54,12 +51,24 @@ class Gold(NamedTuple):
     outside: tuple[str, ...] = ()
 
 
+class One(NamedTuple):
+    """Weights of one network while it is trained; names as in `net.Net`."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+    w1: np.ndarray
+    b1: np.ndarray
+    w2: np.ndarray
+    b2: np.ndarray
+    w3: np.ndarray
+    b3: np.ndarray
+
+
 class Example(NamedTuple):
     """A page's blocks for training: traits, labels from 0 to 1, weights."""
 
     gold: Gold
-    page: Page
-    x: np.ndarray
+    page: Blocks
     y: np.ndarray
     weight: np.ndarray
 
@@ -97,17 +106,15 @@ def _html(folder: Path, name: str, key: str) -> str:
 
 def example(gold: Gold) -> Example:
     """A page's blocks with their labels."""
-    tree = HTMLTree.parse(without_scripts(gold.html))
-    page = cut(str(tree))
+    page = cut(gold.html)
     if not page.texts:
         empty = np.zeros(0, dtype=np.float32)
-        return Example(gold, page, np.zeros((0, 0), dtype=np.float32), empty, empty)
+        return Example(gold, page, empty, empty)
     share, sure = (_found_in(page.texts, gold.text), np.ones(len(page.texts))) if gold.text else _voted(page, gold)
     words = np.array([len(_WORD.findall(text)) for text in page.texts])
     weight = sure * np.sqrt(words + 2)
     weight *= SET_WEIGHTS[gold.set] / weight.sum()
-    x = traits(page, " ".join((tree.title or "").split()))
-    return Example(gold, page, x, share.astype(np.float32), weight.astype(np.float32))
+    return Example(gold, page, share.astype(np.float32), weight.astype(np.float32))
 
 
 def _found_in(texts: list[str], gold: str) -> np.ndarray:
@@ -126,7 +133,7 @@ def _found_in(texts: list[str], gold: str) -> np.ndarray:
     return found / np.maximum(counts, 1)
 
 
-def _voted(page: Page, gold: Gold) -> tuple[np.ndarray, np.ndarray]:
+def _voted(page: Blocks, gold: Gold) -> tuple[np.ndarray, np.ndarray]:
     """Labels and how sure they are, from trafilatura, overruled by the strings that people wrote down."""
     import trafilatura
 
@@ -145,11 +152,11 @@ def _voted(page: Page, gold: Gold) -> tuple[np.ndarray, np.ndarray]:
     return label, sure
 
 
-def train(examples: Sequence[Example], seed: int = 0, epochs: int = EPOCHS) -> Net:
+def train(examples: Sequence[Example], seed: int = 0, epochs: int = EPOCHS) -> One:
     """One network, by Adam with a cosine schedule on weighted cross-entropy with soft labels."""
     examples = [example for example in examples if len(example.y)]
     rng = np.random.default_rng(seed)
-    net = _start(np.concatenate([example.x for example in examples]), rng)
+    net = _start(np.concatenate([example.page.x for example in examples]), rng)
     learned = {name: getattr(net, name) for name in ("w1", "b1", "w2", "b2", "w3", "b3")}
     first = {name: np.zeros_like(value) for name, value in learned.items()}
     second = {name: np.zeros_like(value) for name, value in learned.items()}
@@ -166,10 +173,10 @@ def train(examples: Sequence[Example], seed: int = 0, epochs: int = EPOCHS) -> N
                 change = first[name] / (1 - 0.9**step) / (np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8)
                 decay = 1e-3 * learned[name] if name[0] == "w" else 0
                 learned[name] -= (rate * (change + decay)).astype(np.float32)
-    return Net(*(value.astype(np.float16).astype(np.float32) for value in net))
+    return One(*(value.astype(np.float16).astype(np.float32) for value in net))
 
 
-def _start(x: np.ndarray, rng: np.random.Generator) -> Net:
+def _start(x: np.ndarray, rng: np.random.Generator) -> One:
     one, two = HIDDEN
     wide = one * (2 * REACH + 1)
 
@@ -181,7 +188,7 @@ def _start(x: np.ndarray, rng: np.random.Generator) -> Net:
 
     # as they will be stored, so that training sees the inputs that extraction will
     mean, spread = (value.astype(np.float16).astype(np.float32) for value in (x.mean(0), np.maximum(x.std(0), 1e-3)))
-    return Net(
+    return One(
         mean,
         spread,
         normal(x.shape[1], one),
@@ -193,21 +200,23 @@ def _start(x: np.ndarray, rng: np.random.Generator) -> Net:
     )
 
 
-def _gradient(net: Net, batch: list[Example], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _gradient(net: One, batch: list[Example], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Of the weights, over pages laid end to end with blank rows between, which keep them out of each other's sight."""
-    gap = np.zeros((REACH, batch[0].x.shape[1]), dtype=np.float32)
+    gap = np.zeros((REACH, batch[0].page.x.shape[1]), dtype=np.float32)
     none = gap[:, 0]
-    seen = (rng.random((len(batch), batch[0].x.shape[1]), dtype=np.float32) >= INPUT_DROPOUT) / np.float32(
+    seen = (rng.random((len(batch), batch[0].page.x.shape[1]), dtype=np.float32) >= INPUT_DROPOUT) / np.float32(
         1 - INPUT_DROPOUT
     )
-    x = np.concatenate([part for page, s in zip(batch, seen, strict=True) for part in (net.standard(page.x) * s, gap)])
+    x = np.concatenate(
+        [part for page, s in zip(batch, seen, strict=True) for part in (_standard(net, page.page.x) * s, gap)]
+    )
     y = np.concatenate([part for page in batch for part in (page.y, none)])
     weight = np.concatenate([part for page in batch for part in (page.weight, none)])
     real = np.concatenate([part for page in batch for part in (np.ones(len(page.y), np.float32), none)])[:, None]
     keep1 = _dropout(rng, len(x), HIDDEN[0]) * real
     keep2 = _dropout(rng, len(x), HIDDEN[1])
     h1 = np.maximum(x @ net.w1 + net.b1, 0) * keep1
-    near = side_by_side(h1)
+    near = _side_by_side(h1)
     h2 = np.maximum(near @ net.w2 + net.b2, 0) * keep2
     p = 1 / (1 + np.exp(-(h2 @ net.w3 + net.b3)[:, 0]))
     d3 = ((p - y) * weight / weight.sum())[:, None].astype(np.float32)
@@ -221,12 +230,36 @@ def _dropout(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 
 
 def _apart(slope: np.ndarray, columns: int) -> np.ndarray:
-    """The transpose of `side_by_side`."""
+    """The transpose of `_side_by_side`."""
     rows = len(slope)
     padded = np.zeros((rows + 2 * REACH, columns), dtype=np.float32)
     for shift in range(2 * REACH + 1):
         padded[shift : shift + rows] += slope[:, shift * columns : (shift + 1) * columns]
     return padded[REACH : REACH + rows]
+
+
+def _standard(net: One, x: np.ndarray) -> np.ndarray:
+    return np.clip((x - net.mean) / net.spread, -LIMIT, LIMIT)
+
+
+def _side_by_side(h: np.ndarray) -> np.ndarray:
+    """Each row with the rows around it, zeros beyond the ends: (n, k) to (n, k · (2 · REACH + 1))."""
+    rows, columns = h.shape
+    padded = np.zeros((rows + 2 * REACH, columns), dtype=h.dtype)
+    padded[REACH : REACH + rows] = h
+    return np.concatenate([padded[shift : shift + rows] for shift in range(2 * REACH + 1)], axis=1)
+
+
+def together(nets: Sequence[One]) -> Net:
+    """Networks of one training as one, whose answer is their mean."""
+    w1, b1 = (np.concatenate([getattr(net, name) for net in nets], axis=-1) for name in ("w1", "b1"))
+    w2, b2, w3, b3 = (np.stack([getattr(net, name) for net in nets]) for name in ("w2", "b2", "w3", "b3"))
+    return Net(nets[0].mean, nets[0].spread, w1, b1, w2, b2, w3[..., 0], b3[..., 0])
+
+
+def save(net: Net, path: Path = WEIGHTS) -> None:
+    """The same weights give the same bytes."""
+    np.savez_compressed(path, **{name: value.astype(np.float16) for name, value in net._asdict().items()})
 
 
 def folds(golds: Iterable[Gold], count: int) -> list[int]:
@@ -239,9 +272,9 @@ def folds(golds: Iterable[Gold], count: int) -> list[int]:
 
 def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
-        raise SystemExit("usage: python -m data.text.train_blocks <html-gold>")
+        raise SystemExit("usage: python -m data.page.train <html-gold>")
     examples = [example(gold) for gold in read_gold(Path(arguments[0]))]
-    save_nets(tuple(train(examples, seed) for seed in SEEDS))
+    save(together([train(examples, seed) for seed in SEEDS]))
     print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size} bytes from {len(examples)} pages")
 
 

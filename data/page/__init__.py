@@ -1,0 +1,1 @@
+"""A page's main text in one compiled pass: bytes in, text, title and links out."""
