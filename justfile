@@ -119,7 +119,7 @@ check: (_setup "data" "dev")
     .venv/bin/lint-imports
     {{ python }} -m pytest -q
 
-# Measure: `just bench read|signals|extract|dedup …`, as ratios against named peers, into docs/benchmarks.md
+# Measure: `just bench engine|signals|dedup …`, as ratios against named peers, into docs/benchmarks.md
 [no-exit-message]
 bench *args: (_setup "data" "dev")
     @{{ python }} -m tests.bench "$@"

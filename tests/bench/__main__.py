@@ -2,9 +2,8 @@
 The peers are a dependency group of their own, brought when a benchmark first runs.
 
 just bench                    list them
-just bench read               read → decide beside stock datatrove on the same WARC files
+just bench engine             read → publish and main text beside their peers; cost as the input grows
 just bench signals            measures beside datatrove's filters on the same documents
-just bench extract            main text beside trafilatura, Resiliparse, readability and jusText
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
 just bench tokens             tokenization beside the bare tokenizer and datatrove's step
 just bench train              step time beside a bare PyTorch loop, boundaries, the loss in chunks; MFU on a GPU
@@ -18,7 +17,7 @@ from catalog.commands import run
 from catalog.errors import NotFound, near
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("read", "signals", "extract", "dedup", "tokens", "train")
+NAMES = ("engine", "signals", "dedup", "tokens", "train")
 
 
 def main(argv: list[str]) -> int:

@@ -190,10 +190,10 @@ class Peak:
     def _watch(self) -> None:
         me = psutil.Process()
         while not self._over.wait(0.25):
-            self.mb = max(self.mb, sum(map(_pss, [me, *me.children(recursive=True)])) / 1e6)
+            self.mb = max(self.mb, sum(map(pss, [me, *me.children(recursive=True)])) / 1e6)
 
 
-def _pss(process: psutil.Process) -> int:
+def pss(process: psutil.Process) -> int:
     try:
         return process.memory_full_info().pss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
