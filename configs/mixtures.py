@@ -6,6 +6,7 @@ just mixture zh tokens=web,zh-books@2 by=lang 'shares=zh>=0.4, *<=0.3' temperatu
 just mixture long recipe=phases tokens=web budget=2e9 'phases.anneal.shares=code=0.3'
 just mixture balanced tokens=web --dry-run                   print the plan, write nothing
 just show-mixture balanced@1                                 the plan of a mixture, as a tree
+just show-mixture balanced@1 --run zh-small                  beside it, what a run has really consumed
 """
 
 import argparse
@@ -18,9 +19,12 @@ from rich.tree import Tree
 from catalog.commands import Parser
 from catalog.home import Home
 from catalog.records import versions
+from catalog.store import Catalog
+from catalog.tables import table
 from configs.recipes import configured, described
 from training.mixtures.build import build, draft
 from training.mixtures.config import MixtureConfig, PhaseConfig
+from training.mixtures.consumed import shares
 from training.mixtures.plan import PhasePlan, Plan
 from training.mixtures.reading import load_mixture
 
@@ -93,10 +97,19 @@ def show(argv: list[str]) -> int:
     """Print a mixture as a tree."""
     parser = Parser(prog="just show-mixture", description="Print a mixture as a tree of phases, groups and streams.")
     parser.add_argument("mixture", help="name or name@version")
+    parser.add_argument("--run", help="compare the plan with what this run has consumed")
     parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
     arguments = parser.parse_args(argv)
-    mixture = load_mixture(Home.open(arguments.home), arguments.mixture)
-    _print_plan(mixture.ref, mixture.plan, Console(soft_wrap=True, highlight=False))
+    home, console = Home.open(arguments.home), Console(soft_wrap=True, highlight=False)
+    mixture = load_mixture(home, arguments.mixture)
+    _print_plan(mixture.ref, mixture.plan, console)
+    if arguments.run:
+        with Catalog.open(home) as catalog:
+            found = shares(catalog, mixture, arguments.run)
+        rows = [[one.group, f"{one.planned:.3%}", f"{one.consumed:.3%}", one.tokens] for one in found]
+        console.print(table(["group", "planned", "consumed", "tokens"], rows), markup=False)
+        worst = max(abs(one.planned - one.consumed) for one in found)
+        console.print(f"run {arguments.run}: within {worst:.3%} of the plan", markup=False)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Tokenization of a corpus beside the bare tokenizer and datatrove's tokenizer step, on the same texts in the same run.
 
-    just bench tokens [CORPUS] [--tokenizer docs-8k] [--repeats 3]
+    just bench tokens [CORPUS] [--tokenizer docs-8k] [--repeats 3] [--copies 10]
 
 CPU seconds, of one process and its children. Ours are those of the whole command: start, imports, reading, encoding,
 packing, compressing, hashing, the table of samples, the catalog. The bare tokenizer's are those of `encode_batch`
@@ -21,12 +21,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from catalog.home import Home
-from catalog.records import find
+from catalog.records import Record, file_entry, find, fingerprint, versions, write_record
 from tests.bench.tables import publish, table
 
 BATCH = 1000
 PR_SET_CHILD_SUBREAPER = 36
+INTRODUCTION = (
+    "Medians of {}, in turn. Ours is the whole command, from start to catalog; `encode_batch` has its texts in memory\n"
+    "already, and datatrove's imports are not counted."
+)
 SIDES = ("encode_batch", "encode_batch_fast", "datatrove")
 
 
@@ -36,6 +43,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("corpus", nargs="?", default="docs")
     parser.add_argument("--tokenizer", default="docs-8k")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=10, help="so often the corpus: what starting costs counts less")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     home = Home.open()
@@ -46,10 +54,35 @@ def main(argv: list[str]) -> None:
     if (arguments.corpus, arguments.tokenizer) == ("docs", "docs-8k"):
         _make_default(home)
     _ours(home, arguments.corpus, arguments.tokenizer, 2)  # to compile the modules
-    runs = [_run_all(home, arguments.corpus, arguments.tokenizer) for _ in range(arguments.repeats)]
-    ref = find(home, "corpora", arguments.corpus).ref
-    command = f"just bench tokens {arguments.corpus} --repeats {arguments.repeats}"
-    publish("Tokenization", command, _body(runs, str(ref), arguments))
+    corpora = dict.fromkeys([arguments.corpus, _copied(home, arguments.corpus, arguments.copies)])
+    runs = {name: [_run_all(home, name, arguments.tokenizer) for _ in range(arguments.repeats)] for name in corpora}
+    command = f"just bench tokens {arguments.corpus} --repeats {arguments.repeats} --copies {arguments.copies}"
+    bodies = [_body(of, str(find(home, "corpora", name).ref), arguments) for name, of in runs.items()]
+    publish("Tokenization", command, "\n\n".join([INTRODUCTION.format(arguments.repeats), *bodies]))
+
+
+def _copied(home: Home, corpus: str, copies: int) -> str:
+    """A corpus of the home with every shard so many times over, under ids of their own; gives its name."""
+    name = f"{corpus}-x{copies}"
+    if copies < 2 or versions(home, "corpora", name):
+        return name if copies > 1 else corpus
+    shards, _ = _paths(home, corpus, "docs-8k")
+    folder, files = home.artifact("corpora", name, "1"), []
+    for copy in range(copies):
+        for shard in shards:
+            rows = pq.read_table(shard)
+            ids = pc.binary_join_element_wise(rows["doc_id"], f".{copy}", "")  # pyright: ignore[reportAttributeAccessIssue]
+            rows = rows.set_column(rows.schema.get_field_index("doc_id"), "doc_id", ids)
+            path = folder / "shards" / f"{copy:03d}-{shard.name}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(rows, path, row_group_size=2048)
+            files.append(file_entry(folder, path, len(rows)))
+    mark = fingerprint("corpora", {}, [entry.sha256 for entry in files])
+    counts = {"documents": sum(entry.rows or 0 for entry in files)}
+    write_record(
+        home, Record(kind="corpora", name=name, version="1", fingerprint=mark, files=tuple(files), counts=counts)
+    )
+    return name
 
 
 def _make_default(home: Home) -> None:
@@ -121,7 +154,6 @@ def _peer(side: str, shards: list[Path], tokenizer: Path) -> dict:
 
 
 def _bare(method: str, shards: list[Path], path: Path) -> dict:
-    import pyarrow.parquet as pq
     from tokenizers import Tokenizer
 
     tokenizer, tokens = Tokenizer.from_file(str(path)), 0
@@ -161,9 +193,4 @@ def _body(runs: list[dict[str, dict]], ref: str, arguments: argparse.Namespace) 
         rows.append([side, f"{tokens:,}", f"{cpu_s:.2f}", f"{tokens / cpu_s / 1e6:.2f}", f"{times:.2f}"])
     chars = runs[0]["encode_batch"]["chars"]
     columns = ["", "tokens", "CPU s", "million tokens / core-second", "times encode_batch"]
-    return (
-        f"`{ref}`, {chars:,} characters, tokenizer `{arguments.tokenizer}`; medians of {arguments.repeats}, in turn. "
-        "Ours is the whole command,\nfrom start to catalog; `encode_batch` has its texts in memory already.\n"
-        "Of a corpus this small, what a process and a worker cost to start is a good part.\n\n"
-        f"{table(columns, rows)}"
-    )
+    return f"`{ref}`, {chars:,} characters, tokenizer `{arguments.tokenizer}`:\n\n{table(columns, rows)}"

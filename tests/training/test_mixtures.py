@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mixture_toys import toy_tokens
 
-from catalog.errors import BadInput, Conflict, Damaged
+from catalog.errors import BadInput, Conflict, Damaged, NotFound
 from catalog.home import Home
 from catalog.index import rebuild
 from catalog.store import Catalog
@@ -15,8 +15,11 @@ from configs import mixtures as verbs
 from training.mixtures import order
 from training.mixtures.build import build, draft
 from training.mixtures.config import MixtureConfig, PhaseConfig
+from training.mixtures.consumed import shares
 from training.mixtures.plan import StreamKey
 from training.mixtures.reading import load_mixture, phase_file
+from training.runs.folder import RunFolder, RunState
+from training.runs.recording import Rows
 from training.sample_ids import divisor, part, sample_id, whole
 from training.tokens.reading import load_tokens
 
@@ -210,3 +213,26 @@ def test_the_command_plans_shows_and_warns(made, capsys, monkeypatch):
     assert "typed@1 is planned already" in capsys.readouterr().out
     assert verbs.show(["typed"]) == 0
     assert "10.0%  code" in capsys.readouterr().out
+
+
+def test_what_a_run_consumed_is_held_against_the_plan(made, capsys, monkeypatch):
+    """Batches on record, as a run writes them; here those of the plan's first 10,000 samples."""
+    build(MixtureConfig(name="run", tokens=("toy",), shares="web=0.5,code=0.3,books=0.2", budget=64 * 12_000), made)
+    mixture = load_mixture(made, "run")
+    ids = np.array(mixture.order(0)[:10_000])
+    run = RunFolder(made, "walk")
+    run.begin({}, "f", ["mixtures/run@1"], RunState())
+    rows = Rows(run.path, "walk", 1, 0)
+    rows.batch(1, ["web"] * len(ids), ids, ids)
+    run.close(rows.write(1), RunState(step=1))
+    with Catalog.open(made) as catalog:
+        found = {share.group: share for share in shares(catalog, mixture, "walk")}
+    assert sum(share.tokens for share in found.values()) == 64 * 10_000
+    for domain, planned in {"web": 0.5, "code": 0.3, "books": 0.2}.items():
+        assert found[domain].planned == pytest.approx(planned, abs=1e-4)
+        assert abs(found[domain].consumed - planned) < 0.005
+    monkeypatch.setenv("MILLRACE_HOME", str(made.root))
+    assert verbs.show(["run", "--run", "walk"]) == 0
+    assert "run walk: within 0.0" in capsys.readouterr().out
+    with pytest.raises(NotFound, match="no batch of run 'wlak'"):
+        verbs.show(["run", "--run", "wlak"])
