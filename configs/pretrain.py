@@ -8,6 +8,7 @@ just pretrain tiny --dry-run                           the whole config, and wha
 just resume zh-small                                   go on from the last checkpoint, also with another nproc
 just resume zh-small skip=true                         leave out the batch on which it diverged
 just resume zh-small step=500                          from an earlier checkpoint; later rows are set aside
+just resume zh-small mixture=more-code@2               read another mixture from here on; the schedule goes on
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from catalog.commands import Parser
+from catalog.config import set_fields
 from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.records import versions
@@ -29,7 +31,7 @@ from training.models.schedules import ScheduleConfig
 from training.runs.config import RunConfig
 from training.runs.heldout import Scorer
 from training.runs.job import Job, plan
-from training.runs.pretrain import Hands, Trained, pretrain, resume, train_launched
+from training.runs.pretrain import Hands, Resume, Trained, pretrain, resume, train_launched
 
 DEFAULT_MIXTURE = "docs"
 WARMUP = 0.05
@@ -81,11 +83,10 @@ def resume_main(argv: list[str]) -> int:
         raise BadInput("which run? Write for example: just resume zh-small")
     name, *fields = arguments.words
     given = dict(field.partition("=")[::2] for field in fields)
-    skip, step = given.pop("skip", "false").lower() == "true", int(given.pop("step", "0"))
-    where = configured({name: lambda: RunConfig(run=name)}, name, [f"{key}={value}" for key, value in given.items()])
-    changed = {key.partition(".")[0]: getattr(where, key.partition(".")[0]) for key in given}
+    how = set_fields(Resume(), [f"{key}={given[key]}" for key in Resume.model_fields if key in given])
+    rest = [field for field in fields if field.partition("=")[0] not in Resume.model_fields]
     home = Home.open(arguments.home)
-    done = resume(name, home, hands(), skip, step, **changed)
+    done = resume(name, home, hands(), how, lambda config: set_fields(config, rest))
     _print_trained(done, home, Console(soft_wrap=True, highlight=False))
     return 0
 
@@ -102,8 +103,8 @@ def hands() -> Hands:
 
 
 def _command(run: str, home: Home, processes: int) -> list[str]:
-    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes), "--stdout", "{rank}.log"]
-    return [*launcher[:-2], "-m", "configs", "pretrain-rank", run, str(home.root)]
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes)]
+    return [*launcher, "-m", "configs", "pretrain-rank", run, str(home.root)]
 
 
 def _with_warmup(config: RunConfig, home: Home, fields: list[str]) -> RunConfig:
@@ -139,7 +140,7 @@ def _print_job(job: Job, console: Console) -> None:
     state = f"at step {job.folder.state().step}, {job.folder.state().status}" if job.folder.exists else "to begin"
     console.print(
         f"mixture  {job.mixture.ref}, tokenizer {job.tokenizer.ref}\n"
-        f"steps    {job.steps():,} of {job.config.batch_tokens:,} tokens\n"
+        f"steps    {job.steps:,} of {job.config.batch_tokens:,} tokens\n"
         f"on       {job.device}, {job.processes} at a time, {job.precision}, {job.strategy}\n"
         f"run      {job.config.run}: {state}",
         markup=False,

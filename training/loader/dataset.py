@@ -51,15 +51,18 @@ class MixtureDataset(StreamingDataset):
         stop_at_documents: bool = True,
         prepare: Callable[[Batch], Batch] | None = None,
         skipped: Sequence[int] = (),
+        earlier: tuple[int, int] = (0, 0),
         cache_limit: str | None = None,
     ) -> None:
         """`batch_tokens`: tokens of a global batch. `cache`: a folder for raw shards, which jobs may share. `remote`:
         the address of another home, when the shards are not in this one. `prepare`: what an objective makes of a batch.
-        `skipped`: batches of the plan, counted from 0, that are left out.
+        `skipped`: batches of the plan, counted from 0, that are left out. `earlier`: steps and samples of the run that
+        came before this mixture.
 
         Raises BadInput where the batch does not fit the phases or the ranks, Damaged for a shard that is not whole.
         """
         self.mixture, self.stop_at_documents, self.prepare = mixture, stop_at_documents, prepare
+        self.steps_earlier, self.samples_earlier = earlier
         self.schedule = Schedule.of(mixture, batch_tokens, skipped)
         self._pads = {info.key: info.pad_id for info in mixture.tokens}
         chosen = [(info, stream) for info in mixture.tokens for stream in info.streams]
@@ -80,24 +83,24 @@ class MixtureDataset(StreamingDataset):
         self._index = _Index(chosen, self.sample_offset_per_stream)
 
     def __len__(self) -> int:
-        """Batches of the whole plan."""
-        return self.schedule.steps
+        """Batches of the whole plan, and of the run before it."""
+        return self.steps_earlier + self.schedule.steps
 
     def start_at(self, step: int) -> None:
         """Go on from a step: the next iteration begins there, in every worker that it starts."""
         self.first = step
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, int]:
-        """What a checkpoint keeps: samples read of the plan by all ranks together.
+        """What a checkpoint keeps: samples read in the run by all ranks together.
 
-        `num_samples` counts from the beginning of the plan, or else from where this iteration started.
+        `num_samples` counts from the beginning of the run, or else from where this iteration started.
         """
-        before = 0 if from_beginning else self.schedule.samples_before(self.first)
+        before = 0 if from_beginning else self.samples_earlier + self.schedule.samples_before(self.first)
         return {"sample_in_epoch": before + num_samples}
 
     def load_state_dict(self, obj: dict[str, int]) -> None:
         """Go on from a checkpoint. Raises BadInput where it is not at the end of a batch."""
-        self.start_at(self.schedule.step_after(obj["sample_in_epoch"]))
+        self.start_at(self.schedule.step_after(obj["sample_in_epoch"] - self.samples_earlier))
 
     def ids_of(self, step: int, rank: int = 0, ranks: int = 1) -> Ids:
         """The sample ids that a rank reads in a step, int64."""
@@ -120,10 +123,10 @@ class MixtureDataset(StreamingDataset):
                 yield pending.popleft().result()
 
     def read_step(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        """The batch of a step for one rank, prepared; `epoch` [B] holds the step, so that masks differ in a repeat."""
+        """The batch of a step for one rank, prepared; `epoch` [B] holds the run's step: masks differ in a repeat."""
         length = self.schedule.stretches[self.schedule.at(step).phase].sequence_length
         batch = self.read(self.ids_of(step, rank, ranks), length)
-        batch["epoch"] = torch.full_like(batch["sample_id"], step)
+        batch["epoch"] = torch.full_like(batch["sample_id"], self.steps_earlier + step)
         return self.prepare(batch) if self.prepare else batch
 
     def read_whole(self, ids: Ids, sequence_length: int) -> Batch:

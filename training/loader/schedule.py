@@ -116,12 +116,17 @@ class Schedule(NamedTuple):
 
     def step_after(self, samples: int) -> int:
         """The step that follows when so many samples have been read. Raises BadInput within a batch."""
+        low = self.first_after(samples)
+        if self.samples_before(low) != samples:
+            raise BadInput(f"{samples} samples end within step {low}: a resume starts at a whole batch.")
+        return low
+
+    def first_after(self, samples: int) -> int:
+        """The last step before which no more than so many samples have been read."""
         low, high = 0, self.steps
         while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self.samples_before(middle) < samples else (low, middle)
-        if self.samples_before(low) != samples:
-            raise BadInput(f"{samples} samples end within step {low - 1}: a resume starts at a whole batch.")
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.samples_before(middle) <= samples else (low, middle - 1)
         return low
 
     def samples_before(self, step: int) -> int:

@@ -116,20 +116,29 @@ class ClipGradients(Algorithm):
 
 
 class AverageWeights(Callback):
-    """Keeps a moving average, made once weights are sharded and loaded: `average` after the fit has started."""
+    """Keeps a moving average, made once weights are sharded and before state is loaded: `average` from then on."""
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.average: MovingAverage | None = None
 
-    def fit_start(self, state: State, logger: Logger) -> None:
-        """Start from the weights as they are."""
-        self.average = self.average or MovingAverage(state.model, self.decay)
+    def before_load(self, state: State, logger: Logger) -> None:
+        """Start from the weights as they are; a checkpoint brings its own average."""
+        self.average = MovingAverage(state.model, self.decay)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """Take a step in."""
         assert self.average is not None
         self.average.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average, sharded as the weights are."""
+        return self.average.state_dict() if self.average else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        assert self.average is not None
+        self.average.load_state_dict(state)
 
 
 def data_spec(loader: Iterable[Batch]) -> DataSpec:

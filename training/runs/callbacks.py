@@ -38,8 +38,11 @@ class Interrupted(MillraceError, InterruptedError):
 class Judge(Callback):
     """Looks at a step's loss after its backward pass, before any weight changes; all processes come to one answer."""
 
-    def __init__(self, watch: SpikeWatch, name_documents: Callable[[int], str]) -> None:
-        self.watch, self._name_documents = watch, name_documents
+    def __init__(
+        self, watch: SpikeWatch, name_documents: Callable[[int], str], leave_out: Callable[[int, str], None]
+    ) -> None:
+        """`name_documents` of a step's batch, in a sentence; `leave_out` a step's batch of the record, and why."""
+        self.watch, self._name_documents, self._leave_out = watch, name_documents, leave_out
         self.skipped: list[int] = []
         """Steps that were left out of the weights."""
         self._losses: list[torch.Tensor] = []
@@ -67,6 +70,7 @@ class Judge(Callback):
         for weight in state.model.parameters():
             weight.grad = None  # an optimizer passes over weights without a gradient
         self.skipped.append(step)
+        self._leave_out(step, wrong)
 
     def state_dict(self) -> dict[str, list]:
         """The window and what was left out, so that a resumed run judges alike."""

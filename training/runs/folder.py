@@ -14,16 +14,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from catalog.config import Config
 from catalog.errors import NotFound, near
 from catalog.home import Home
 from catalog.index import register
-from catalog.locks import clear_partials
+from catalog.locks import clear_partials, remove
 from catalog.records import RECORD, Record, file_entry, load_record, names_of, now, write_record
 from catalog.store import Catalog
 
 VERSION = "1"
 """A run has one version: another config is another run."""
+CHECKPOINTS = "checkpoints"
 TABLES = ("metrics", "batches", "row_losses")
 
 _STEPS = re.compile(r".*-s(\d+)-(\d+)\.parquet")
@@ -39,6 +44,25 @@ class Checkpoint(Config):
     """Relative to the home."""
     bytes: int
     heldout_loss: float | None = None
+
+
+class Reading(Config):
+    """A mixture that a run reads, from a step on: the first, or one that it was changed to."""
+
+    mixture: str
+    """`name@version`."""
+    fingerprint: str
+    """Of the mixture and its order: another one under the same name is found out."""
+    first_step: int = 1
+    """The first step of the run that reads it."""
+    samples: int = 0
+    """Samples that the run had read before."""
+    repeated: int = 0
+    """Samples of it, within the run, that had been read before."""
+    lost: int | None = 0
+    """Samples that the mixture before it still had for the run, and that are now read by no step."""
+    skipped: tuple[int, ...] = ()
+    """Batches of its plan, counted from 0, that are left out: see `just resume RUN skip=true`."""
 
 
 class Attempt(Config):
@@ -68,11 +92,15 @@ class RunState(Config):
     samples: int = 0
     attempts: tuple[Attempt, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
-    """Every one that was saved; the last and the best are still there."""
+    """Those that are there: the last and the best."""
     remainders: dict[str, int] = {}
     """Samples at the end of each phase that fill no batch."""
-    skipped: tuple[int, ...] = ()
-    """Batches of the plan, counted from 0, that are left out: see `just resume RUN skip=true`."""
+    planned: int = 0
+    """Steps that were planned at its start: the learning rate follows these."""
+    readings: tuple[Reading, ...] = ()
+    """What it reads, in order of steps."""
+    passed_over: tuple[int, ...] = ()
+    """Steps whose batch was seen and left out of the weights (spikes.action=skip); `batches` does not have them."""
     model: str = ""
     """`name@version` of what came of it."""
     detail: str = ""
@@ -84,6 +112,15 @@ class RunState(Config):
     def last(self) -> Checkpoint | None:
         """The checkpoint that a resume starts from."""
         return self.checkpoints[-1] if self.checkpoints else None
+
+    @property
+    def reading(self) -> Reading:
+        """What it reads now."""
+        return self.readings[-1]
+
+    def reads(self, reading: Reading) -> "RunState":
+        """The state with its present reading in other words."""
+        return self.variant(readings=(*self.readings[:-1], reading))
 
 
 @dataclass(frozen=True)
@@ -129,31 +166,45 @@ class RunFolder:
             )
         )
 
-    def close(self, files: Iterable[tuple[Path, int]], state: RunState) -> Record:
-        """Name new files (with their rows) and the new state in the record, then in the catalog."""
+    def close(self, files: Iterable[tuple[Path, int]], state: RunState, inputs: Iterable[str] = ()) -> Record:
+        """Name new files (with their rows), new inputs and the new state in the record, then in the catalog."""
         old = self.record()
         entries = (file_entry(self.path, path, rows) for path, rows in files)
-        return self._write(old.variant(files=(*old.files, *entries), counts=state.model_dump(mode="json")))
+        return self._write(
+            old.variant(
+                files=(*old.files, *entries),
+                inputs=tuple(dict.fromkeys((*old.inputs, *inputs))),
+                counts=state.model_dump(mode="json"),
+            )
+        )
 
-    def set_aside(self, step: int | None = None) -> int:
-        """Move rows that no record names out of the way, and with `step` those after it; gives the number of files."""
-        clear_partials(self.path)
+    def go_back(self, step: int, state: RunState) -> None:
+        """Take what follows a step out of the record, which says `state` from now on; `set_aside` moves the files."""
         old = self.record()
-        kept = [entry for entry in old.files if step is None or first_step(entry.path) <= step]
-        names = {entry.path for entry in kept}
-        moved = [
-            path
-            for table in TABLES
-            for path in sorted((self.path / table).glob("*.parquet"))
-            if path.relative_to(self.path).as_posix() not in names
-        ]
-        if len(kept) < len(old.files):
-            self._write(old.variant(files=tuple(kept)))
+        kept = tuple(entry for entry in old.files if first_step(entry.path) <= step)
+        self._write(old.variant(files=kept, counts=state.model_dump(mode="json")))
+
+    def set_aside(self) -> int:
+        """Move rows and checkpoints that the record does not name out of the way; gives how many."""
+        clear_partials(self.path)
+        state, named = self.state(), {entry.path for entry in self.record().files}
+        named |= {Path(one.path).relative_to(self.home.relative(self.path)).as_posix() for one in state.checkpoints}
+        found = [path for table in TABLES for path in sorted((self.path / table).glob("*.parquet"))]
+        found += sorted((self.path / CHECKPOINTS).glob("step-*"))
+        moved = [path for path in found if path.relative_to(self.path).as_posix() not in named]
         for path in moved:
-            aside = self.path / "aside" / path.parent.name / path.name
+            aside = self.path / "aside" / f"{len(state.attempts):03d}" / path.relative_to(self.path)
             aside.parent.mkdir(parents=True, exist_ok=True)
+            remove(aside)
             os.replace(path, aside)
         return len(moved)
+
+    def consumed(self, last: int) -> NDArray[np.int64]:
+        """The sample ids that steps up to `last` have read, by the record, each as often as it was read."""
+        paths = [self.path / entry.path for entry in self.record().files if entry.path.startswith("batches/")]
+        tables = [pq.read_table(path, columns=["step", "sample_id"]) for path in paths]
+        rows = [(np.asarray(table["step"]), np.asarray(table["sample_id"])) for table in tables]
+        return np.concatenate([ids[steps <= last] for steps, ids in rows] or [np.empty(0, np.int64)])
 
     def _write(self, record: Record) -> Record:
         write_record(self.home, record)

@@ -11,14 +11,15 @@ import torch
 
 from catalog.errors import BadInput, Conflict
 from catalog.home import Home
-from catalog.ids import key
+from catalog.ids import key, parse_ref
 from catalog.records import Record, find, fingerprint, same_or_conflict
 from training.loader.schedule import Schedule
 from training.mixtures.reading import Mixture, load_mixture
 from training.models.config import ModelConfig, parameters
 from training.models.objectives import Vocabulary, objective
+from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
-from training.runs.folder import RunFolder, RunState
+from training.runs.folder import Reading, RunFolder, RunState
 from training.tokenizers.load import LoadedTokenizer, load_tokenizer
 from training.tokens.reading import check_shards
 
@@ -36,7 +37,10 @@ class Job:
     tokenizer: LoadedTokenizer
     model: ModelConfig
     """With the vocabulary of the tokenizer."""
-    parent: Record | None = None
+    parent: Record | None
+    reading: Reading
+    length: int = 0
+    """Steps that a run which has begun was planned with."""
 
     @property
     def folder(self) -> RunFolder:
@@ -59,20 +63,27 @@ class Job:
     def strategy(self) -> str:
         if self.config.strategy != "auto":
             return self.config.strategy
-        return "fsdp2" if parameters(self.model) >= SHARDED_FROM and self.processes > 1 else "ddp"
+        return "fsdp2" if parameters(self.model) >= SHARDED_FROM else "ddp"  # whatever processes a resume has
 
-    def schedule(self, skipped: tuple[int, ...] = ()) -> Schedule:
-        """The steps of the mixture."""
-        return Schedule.of(self.mixture, self.config.batch_tokens, skipped)
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The steps of the mixture that is read now; its step 0 is step `reading.first_step` of the run."""
+        return Schedule.of(self.mixture, self.config.batch_tokens, self.reading.skipped)
 
-    def steps(self, skipped: tuple[int, ...] = ()) -> int:
-        """Steps of the run."""
-        planned = self.schedule(skipped).steps
-        return min(planned, self.config.max_steps or planned)
+    @property
+    def planned(self) -> int:
+        """Steps that the run was planned with, or is."""
+        return self.length or min(self.schedule.steps, self.config.max_steps or self.schedule.steps)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run: fewer than planned where batches are left out and none follow."""
+        return min(self.planned, self.reading.first_step - 1 + self.schedule.steps)
 
     @property
     def total_tokens(self) -> int:
-        return self.steps() * self.config.batch_tokens
+        """Tokens of the planned steps: what the learning rate follows."""
+        return self.planned * self.config.batch_tokens
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -111,8 +122,7 @@ class Job:
         """Everything that decides which tokens are in which batch: what a resume must find unchanged."""
         return key(
             "order",
-            self.mixture.record.fingerprint,
-            [entry.sha256 for entry in self.mixture.record.files],
+            self.reading.fingerprint,
             self.tokenizer.fingerprint,
             self.config.batch_tokens,
             self.config.objective,
@@ -120,9 +130,13 @@ class Job:
         )
 
 
-def plan(config: RunConfig, home: Home) -> Job:
-    """Look everything up and check that it fits. Raises BadInput, NotFound, Damaged before any time is spent."""
-    mixture = load_mixture(home, config.mixture)
+def plan(config: RunConfig, home: Home, state: RunState | None = None) -> Job:
+    """Look everything up and check that it fits; with the state of a run that has begun, what it reads now.
+
+    Raises BadInput, NotFound, Damaged before any time is spent.
+    """
+    parse_ref(config.run)
+    mixture = load_mixture(home, state.reading.mixture if state else config.mixture)
     tokens = mixture.tokens[0]
     tokenizer = load_tokenizer(home, config.tokenizer or tokens.tokenizer)
     if tokenizer.fingerprint != tokens.tokenizer_fingerprint:
@@ -131,11 +145,18 @@ def plan(config: RunConfig, home: Home) -> Job:
             "back the old tokenizer."
         )
     parent = find(home, "models", config.parent) if config.parent else None
-    job = Job(config, home, mixture, tokenizer, _sized(config, home, tokenizer, parent), parent)
+    reading = state.reading if state else Reading(mixture=mixture.ref, fingerprint=order_of(mixture))
+    model = _sized(config, home, tokenizer, parent)
+    job = Job(config, home, mixture, tokenizer, model, parent, reading, state.planned if state else 0)
     _check(job)
     for info in mixture.tokens:
         check_shards(info)
     return job
+
+
+def order_of(mixture: Mixture) -> str:
+    """The identity of a mixture with its order."""
+    return key("order", mixture.record.fingerprint, [entry.sha256 for entry in mixture.record.files])
 
 
 def _sized(config: RunConfig, home: Home, tokenizer: LoadedTokenizer, parent: Record | None) -> ModelConfig:
@@ -148,7 +169,7 @@ def _sized(config: RunConfig, home: Home, tokenizer: LoadedTokenizer, parent: Re
 
 
 def _check(job: Job) -> None:
-    config, schedule = job.config, job.schedule()
+    config, schedule = job.config, job.schedule
     schedule.check_world(job.processes)
     objective(config.objective, job.vocabulary, config.seed)
     config.schedule.check(job.total_tokens)
@@ -160,7 +181,11 @@ def _check(job: Job) -> None:
         )
     if config.microbatch_tokens and config.microbatch_tokens < longest:
         raise BadInput(f"microbatch_tokens={config.microbatch_tokens}: less than one sample of {longest} tokens.")
-    if config.max_steps > schedule.steps:
+    if config.spikes.action == "skip" and job.precision == "fp16":
+        raise BadInput(
+            "spikes.action=skip: fp16's scaling of losses needs gradients in every step. Take stop, or bf16."
+        )
+    if not job.length and config.max_steps > schedule.steps:
         raise BadInput(
             f"too few tokens: max_steps={config.max_steps:,} is more than the {schedule.steps:,} steps of "
             f"{job.mixture.ref}. Plan a mixture with a larger budget."
@@ -171,37 +196,64 @@ def check_same(job: Job, record: Record, state: RunState) -> None:
     """Refuse to go on with a run under another config; where its data would differ, say what would come of it."""
     if record.fingerprint == job.fingerprint:
         return
+    run = job.config.run
     try:
         same_or_conflict(record, job.fingerprint, job.identity, job.inputs)
     except Conflict as error:
-        raise Conflict(f"{str(error).partition(' Give another')[0]}{_consequence(job, record, state)}") from None
+        said = (
+            str(error).partition(" Give another")[0].replace("its code version", "its tokenizer or mixture is another")
+        )
+        wanted = f" A mixture is changed by `just resume {run} mixture={job.mixture.ref}`."
+        other = job.mixture.ref != state.readings[0].mixture
+        raise Conflict(f"{said} {_consequence(job, state)}Give another run=….{wanted if other else ''}") from None
 
 
-def _consequence(job: Job, record: Record, state: RunState) -> str:
-    """What going on with other data would repeat and lose."""
-    where = "Give another run=…, or go on with a parent."
-    old_batch, old_name = record.config.get("batch_tokens"), str(record.config.get("mixture"))
-    last = state.last
-    if last is None or (old_name == job.mixture.ref and old_batch == job.config.batch_tokens):
-        return f" {where}"
-    old = load_mixture(job.home, old_name)
-    read = _first(old, last.samples)
-    ahead = _rest(job.mixture, last.samples)
-    again = len(read & ahead)
-    lost = len(_rest(old, last.samples) - ahead)
+def _consequence(job: Job, state: RunState) -> str:
+    """What going on with this data would repeat and lose."""
+    if not state.last:
+        return ""
+    change = change_of(job, state)
+    lost = f"never {change.lost:,}" if change.lost is not None else "never some (their order is gone)"
     return (
-        f" After {last.samples:,} samples, the new order would read {again:,} of the {len(read):,} samples again that "
-        f"have been read, and never {lost:,} that were to come. {where}"
+        f"After {change.read:,} samples, it would read {change.repeated:,} samples again that have been read, and "
+        f"{lost} that were to come. "
     )
 
 
-def _first(mixture: Mixture, samples: int) -> set[int]:
-    return set(_whole_order(mixture)[:samples])
+def change_of(job: Job, state: RunState) -> Change:
+    """What going on from the last checkpoint with the data of `job` repeats and loses.
+
+    Another mixture would be read from its start, another batch of the same one from the step before as many samples.
+    """
+    last, now = state.last, state.reading
+    step, samples = (last.step, last.samples) if last else (0, 0)
+    old = load_mixture(job.home, now.mixture)
+    known = order_of(old) == now.fingerprint
+    batch = int(str(job.folder.record().config["batch_tokens"]))
+    schedule, rest = Schedule.of(old, batch, now.skipped), None
+    if known:
+        rest = planned(old, schedule, step + 1 - now.first_step, state.steps + 1 - now.first_step)
+    same = known and old.ref == job.mixture.ref
+    first = job.schedule.first_after(samples - now.samples) if same else 0
+    left = -(-(state.planned - step) * batch // job.config.batch_tokens)
+    ahead = planned(job.mixture, job.schedule, first, first + left)
+    return accounted(job.folder.consumed(step), ahead, rest)
 
 
-def _rest(mixture: Mixture, samples: int) -> set[int]:
-    return set(_whole_order(mixture)[samples:])
-
-
-def _whole_order(mixture: Mixture) -> list[int]:
-    return [sample for number in range(len(mixture.plan.phases)) for sample in mixture.order(number).tolist()]
+def changed(job: Job, state: RunState, mixture: str) -> Reading:
+    """The reading of another mixture from the last checkpoint on. Raises BadInput where it does not fit the run."""
+    new = load_mixture(job.home, mixture)
+    step, samples = (state.last.step, state.last.samples) if state.last else (0, 0)
+    reading = Reading(mixture=new.ref, fingerprint=order_of(new), first_step=step + 1, samples=samples)
+    if {info.tokenizer_fingerprint for info in new.tokens} != {job.tokenizer.fingerprint}:
+        raise BadInput(
+            f"{new.ref} was made with another tokenizer than {job.config.run}, which reads {job.tokenizer.ref}."
+        )
+    other = plan(job.config, job.home, state.variant(readings=(reading,)))
+    if other.steps < other.planned:
+        raise BadInput(
+            f"too few tokens: {new.ref} has {other.schedule.steps:,} steps, {job.config.run} has "
+            f"{other.planned - step:,} to go. Plan a mixture with a larger budget."
+        )
+    change = change_of(other, state)
+    return reading.variant(repeated=change.repeated, lost=change.lost)

@@ -6,10 +6,10 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from catalog.config import Config
 from catalog.errors import BadInput, WorkerLost
 from catalog.home import Home, written
 from catalog.locks import hold, lock_of
@@ -17,10 +17,16 @@ from catalog.records import Record, find, now
 from training.runs.config import RunConfig
 from training.runs.folder import Attempt, RunFolder, RunState
 from training.runs.heldout import Scorer
-from training.runs.job import Job, check_same, plan
+from training.runs.job import Job, changed, check_same, plan
+from training.runs.launching import die_with, launched, leader
 from training.runs.model import publish_model
+from training.tokens.reading import check_shards
 
 LAUNCH = "launch.json"
+HASHED_UP_TO = 20 << 30
+"""Bytes of shards that are read against their hashes before a start: 20 GiB take about 20 s from a local disk."""
+
+Change = Callable[[RunConfig], RunConfig]
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,17 @@ class Hands:
     """How held-out text is scored."""
     command: Callable[[str, Home, int], list[str]]
     """The command line that starts so many processes of a run, by its name."""
+
+
+class Resume(Config):
+    """From where, and with what, a run is gone on with."""
+
+    skip: bool = False
+    """Leave out the batch on which it diverged."""
+    step: int = 0
+    """From the checkpoint after this step; 0: the last."""
+    mixture: str = ""
+    """Read another mixture from there on."""
 
 
 @dataclass(frozen=True)
@@ -51,76 +68,95 @@ def pretrain(config: RunConfig, home: Home, hands: Hands, recipe: str = "") -> T
     job = plan(config, home)
     run = job.folder
     with hold(lock_of(run.path)):
-        state = _opened(job, recipe)
-        if state.status == "finished":
-            return Trained(run.record(), find(home, "models", state.model), fresh=False)
-        if state.status == "diverged":
-            raise BadInput(f"{run.name} diverged. {state.detail}")
+        if run.exists:
+            return _go_on(job, hands)
+        _check_hashes(job)
+        shutil.rmtree(run.path, ignore_errors=True)
+        state = RunState(
+            recipe=recipe,
+            tokens_id=", ".join(info.ref for info in job.mixture.tokens),
+            steps=job.steps,
+            remainders=job.schedule.remainders,
+            planned=job.planned,
+            readings=(job.reading,),
+        )
+        _tell(job, {})
+        run.begin(job.identity, job.fingerprint, job.inputs, state)
         return _train(job, hands, state)
 
 
-def resume(name: str, home: Home, hands: Hands, skip: bool = False, step: int = 0, **circumstance: object) -> Trained:
-    """Go on with a run from its last checkpoint, or from that of an earlier step.
-
-    `skip` leaves out the batch on which it diverged. `circumstance` changes fields that say where and how it runs.
-    """
+def resume(name: str, home: Home, hands: Hands, how: Resume, change: Change = lambda config: config) -> Trained:
+    """Go on with a run. `change` sets fields that say where and how it runs; others are refused."""
     run = RunFolder(home, name)
-    record, state = run.record(), run.state()
-    config = RunConfig.model_validate({**_own(record), "run": name, **circumstance})
-    job = plan(config, home)
-    check_same(job, record, state)
+    config = change(_own(run))
     with hold(lock_of(run.path)):
-        state = run.state()
-        if state.status == "finished":
-            return Trained(record, find(home, "models", state.model), fresh=False)
-        if state.status == "diverged" and not (skip or step):
-            raise BadInput(f"{name} diverged. {state.detail}")
-        if skip:
-            if state.diverged is None:
-                raise BadInput(f"{name} has not diverged: there is no batch to leave out.")
-            state = state.variant(skipped=tuple(sorted({*state.skipped, state.diverged})), diverged=None, detail="")
-        if step:
-            state = _back_to(run, state, step)
-        return _train(job, hands, state)
+        return _go_on(plan(config, home), hands, how)
 
 
-def _own(record: Record) -> dict:
-    """The config that the record keeps, as fields of RunConfig."""
-    config = dict(record.config)
-    parent = str(config.get("parent") or "")
-    if parent:
-        config["model"] = {}  # its sizes are the parent's
-    return config
+def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
+    """Go on with a run that has begun; `fresh` is what it would be if it began now."""
+    run, how = fresh.folder, how or Resume()
+    state, name = run.state(), fresh.config.run
+    check_same(fresh, run.record(), state)
+    if state.status == "finished" and not how.step:
+        return Trained(run.record(), find(fresh.home, "models", state.model), fresh=False)
+    if state.status == "diverged" and not (how.skip or how.step):
+        raise BadInput(f"{name} diverged. {state.detail}")
+    if how.skip:
+        state = _skipping(state, name)
+    if how.step:
+        state = _back_to(run, state, how.step)
+    job = plan(fresh.config, fresh.home, state)
+    if how.mixture and how.mixture not in (state.reading.mixture, state.reading.mixture.partition("@")[0]):
+        reading = changed(job, state, how.mixture)
+        state = state.variant(readings=(*state.readings, reading))
+        job = plan(fresh.config, fresh.home, state)
+    _check_hashes(job)
+    return _train(job, hands, state)
+
+
+def _own(run: RunFolder) -> RunConfig:
+    """The config of the run's last attempt: its record's, with where and how it ran."""
+    run.record()  # raises NotFound with near names
+    return RunConfig.model_validate(json.loads((run.path / LAUNCH).read_text())["config"])
+
+
+def _check_hashes(job: Job) -> None:
+    """Read all shards against their hashes where that takes seconds; else the loader checks each when it comes."""
+    if sum(entry.bytes for info in job.mixture.tokens for entry in info.shards) <= HASHED_UP_TO:
+        for info in job.mixture.tokens:
+            check_shards(info, hashes=True)
+
+
+def _skipping(state: RunState, name: str) -> RunState:
+    """The state with the batch on which it diverged left out."""
+    if state.diverged is None:
+        raise BadInput(f"{name} has not diverged: there is no batch to leave out.")
+    reading = state.reading
+    skipped = tuple(sorted({*reading.skipped, state.diverged}))
+    return state.reads(reading.variant(skipped=skipped)).variant(diverged=None, detail="")
 
 
 def _back_to(run: RunFolder, state: RunState, step: int) -> RunState:
-    """The state as it was at an earlier checkpoint; later rows are set aside."""
-    there = [one for one in state.checkpoints if (run.home.root / one.path).exists()]
-    found = next((one for one in there if one.step == step), None)
+    """The state as it was at an earlier checkpoint, and the record with it."""
+    found = next((one for one in state.checkpoints if one.step == step), None)
     if found is None:
-        raise BadInput(
-            f"no checkpoint of {run.name} at step {step}. There are: {', '.join(str(c.step) for c in there)}."
-        )
-    run.set_aside(step)
-    earlier = tuple(one for one in state.checkpoints if one.step <= step)
-    return state.variant(step=step, tokens=found.tokens, samples=found.samples, checkpoints=earlier, detail="")
-
-
-def _opened(job: Job, recipe: str) -> RunState:
-    run = job.folder
-    if run.exists:
-        state = run.state()
-        check_same(job, run.record(), state)
-        return state
-    shutil.rmtree(run.path, ignore_errors=True)
-    state = RunState(
-        recipe=recipe,
-        tokens_id=", ".join(info.ref for info in job.mixture.tokens),
-        steps=job.steps(),
-        remainders=job.schedule().remainders,
+        there = ", ".join(str(one.step) for one in state.checkpoints)
+        raise BadInput(f"no checkpoint of {run.name} at step {step}. There are: {there or 'none'}.")
+    earlier = state.variant(
+        step=step,
+        tokens=found.tokens,
+        samples=found.samples,
+        checkpoints=tuple(one for one in state.checkpoints if one.step <= step),
+        readings=tuple(reading for reading in state.readings if reading.first_step <= step),
+        passed_over=tuple(one for one in state.passed_over if one <= step),
+        status="stopped",
+        detail="",
+        diverged=None,
+        model="",
     )
-    run.begin(job.identity, job.fingerprint, job.inputs, state)
-    return state
+    run.go_back(step, earlier)
+    return earlier
 
 
 def _train(job: Job, hands: Hands, state: RunState) -> Trained:
@@ -134,8 +170,8 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
             started=now(),
         )
         run.set_aside()
-        started = state.variant(status="running", attempts=(*state.attempts, attempt), steps=job.steps(state.skipped))
-        run.close([], started)
+        started = state.variant(status="running", attempts=(*state.attempts, attempt), steps=job.steps)
+        run.close([], started, inputs=job.inputs)
         _run(job, hands, attempt.number, started)
     state = run.state()
     if state.status != "trained":
@@ -147,15 +183,12 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
 
 def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
     """Train in this process, or in several."""
-    launch = {"attempt": attempt, "skipped": state.skipped, "start": state.last.model_dump() if state.last else None}
+    launch = {"attempt": attempt, "start": state.last.model_dump() if state.last else None}
+    _tell(job, launch)
     if job.processes == 1:
         train_process(job, launch, hands.scorer)
         return
-    path = job.folder.path / LAUNCH
-    with written(path) as partial:
-        partial.write_text(json.dumps({"launch": launch, "config": job.config.model_dump(mode="json")}))
-    done = subprocess.run(hands.command(job.config.run, job.home, job.processes), check=False)
-    if done.returncode:
+    if launched(hands.command(job.config.run, job.home, job.processes)):
         ended = job.folder.state()
         if ended.status == "diverged":
             raise BadInput(ended.detail)
@@ -165,10 +198,19 @@ def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
             raise Interrupted(ended.detail)
 
 
+def _tell(job: Job, launch: dict) -> None:
+    """Write down what the attempt's processes, and the next resume, go by."""
+    told = {"launch": launch, "config": job.config.model_dump(mode="json"), "leader": leader()}
+    with written(job.folder.path / LAUNCH) as partial:
+        partial.write_text(json.dumps(told))
+
+
 def train_launched(name: str, home: Home, scorer: Scorer | None) -> None:
     """One of several processes, as `launch.json` in the run's folder says."""
-    told = json.loads((RunFolder(home, name).path / LAUNCH).read_text())
-    train_process(plan(RunConfig.model_validate(told["config"]), home), told["launch"], scorer)
+    run = RunFolder(home, name)
+    told = json.loads((run.path / LAUNCH).read_text())
+    die_with(told["leader"])
+    train_process(plan(RunConfig.model_validate(told["config"]), home, run.state()), told["launch"], scorer)
 
 
 def train_process(job: Job, launch: dict, scorer: Scorer | None) -> None:

@@ -6,6 +6,7 @@
 >>> rows.write(last=1)
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,13 @@ class Rows:
     def batch(self, step: int, domains: Sequence[str], sample_ids: Ids, hashes: Ids) -> None:
         """What this process consumed in a step."""
         self._batches.append((step, domains, sample_ids, hashes))
+
+    def drop(self, step: int, why: str) -> None:
+        """A step's batch was left out of the weights: it was not consumed. `why` is said on the terminal."""
+        self._batches = [row for row in self._batches if row[0] != step]
+        if not self.rank:
+            self.metric(step, "left_out", 1.0)
+            print(f"step {step}: {why}; its batch is left out of the weights", file=sys.stderr)
 
     def losses(self, step: int, sample_ids: Ids, losses: NDArray[np.float32], tokens: Ids) -> None:
         """The summed loss of each row, and over how many tokens."""

@@ -7,6 +7,7 @@ Importing it takes seconds, since it imports composer.
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -53,7 +54,6 @@ class Launch(Config):
     """What all processes of an attempt are told."""
 
     attempt: int
-    skipped: tuple[int, ...] = ()
     start: Checkpoint | None = None
     """The state to go on from."""
 
@@ -64,7 +64,7 @@ class Session:
     def __init__(self, job: Job, launch: Launch, scorer: Scorer | None) -> None:
         self.job, self.launch, self.scorer = job, launch, scorer
         self.config, self.run = job.config, RunFolder(job.home, job.config.run)
-        self.steps = job.steps(launch.skipped)
+        self.steps = job.steps
         if job.processes > 1:
             dist.initialize_dist("gpu" if job.device == "cuda" else "cpu", timeout=1800.0)
         self.rank, self.ranks = dist.get_global_rank(), dist.get_world_size()
@@ -73,7 +73,7 @@ class Session:
         self.dataset = self._dataset()
         self.model = self._model()
         self.average = AverageWeights(self.config.optimizer.ema_decay) if self.config.optimizer.ema_decay else None
-        self.judge = Judge(SpikeWatch(self.config.spikes), self._documents)
+        self.judge = Judge(SpikeWatch(self.config.spikes), self._documents, self.rows.drop)
         self.rates: Rates = {}
         """The last held-out rates."""
 
@@ -90,15 +90,22 @@ class Session:
                 trainer._rng_state = None
             if not self.launch.start:
                 self._evaluate(0)
-            try:
-                trainer.fit()
-            except Diverged as error:
-                self._mark("diverged", str(error), trainer.state)
-                raise
-            except Interrupted as error:
-                self._mark("stopped", str(error), trainer.state)
-                raise
+            self._fit(trainer)
         return self.run.state()
+
+    def _fit(self, trainer: Trainer) -> None:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            trainer.fit()
+        except Diverged as error:
+            self._mark("diverged", str(error), trainer.state)
+            raise
+        except Interrupted as error:
+            self._mark("stopped", str(error), trainer.state)
+            raise
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def _write_weights(self, folder: Path) -> None:
         """All weights, whole and on the CPU, for the model; the averaged ones where there are."""
@@ -120,7 +127,8 @@ class Session:
             remote=config.remote,
             stop_at_documents=config.objective.documents,
             prepare=self._prepare(),
-            skipped=self.launch.skipped,
+            skipped=self.job.reading.skipped,
+            earlier=(self.job.reading.first_step - 1, self.job.reading.samples),
             cache_limit=config.cache_limit or None,
         )
 
@@ -235,26 +243,26 @@ class Session:
         return pids[0]
 
     def _record(self, saved: Checkpoint, files: list[tuple[Path, int]]) -> None:
-        state = self.run.state()
-        checkpoints = (*state.checkpoints, saved)
-        for gone in _superseded(checkpoints, self.config.checkpoint.keep_last, self.config.checkpoint.keep_best):
-            shutil.rmtree(self.job.home.root / gone.path, ignore_errors=True)
-        done = saved.step >= self.steps
-        self.run.close(
-            files,
-            state.variant(
-                step=saved.step,
-                tokens=saved.tokens,
-                samples=saved.samples,
-                checkpoints=checkpoints,
-                status="trained" if done else "running",
-            ),
+        """Name what was saved; only then are checkpoints removed that are neither among the last nor the best."""
+        state, every = self.run.state(), self.config.checkpoint
+        gone = _superseded((*state.checkpoints, saved), every.keep_last, every.keep_best)
+        new = state.variant(
+            step=saved.step,
+            tokens=saved.tokens,
+            samples=saved.samples,
+            checkpoints=tuple(one for one in (*state.checkpoints, saved) if one not in gone),
+            passed_over=tuple(self.judge.skipped),
+            status="trained" if saved.step >= self.steps else "running",
         )
+        self.run.close(files, new)
+        for one in gone:
+            shutil.rmtree(self.job.home.root / one.path, ignore_errors=True)
 
     def _mark(self, status: str, why: str, state: State) -> None:
         """Say in the record how it ended; rows after the last checkpoint are not kept."""
         if self.rank == 0:
-            bad = self.dataset.schedule.planned_step(int(state.timestamp.batch)) if status == "diverged" else None
+            local = int(state.timestamp.batch) + 1 - self.job.reading.first_step
+            bad = self.dataset.schedule.planned_step(local) if status == "diverged" else None
             self.run.close([], self.run.state().variant(status=status, detail=why, diverged=bad))
 
     def _documents(self, step: int) -> str:
@@ -263,7 +271,7 @@ class Session:
 
         from catalog.store import texts
 
-        ids = self.dataset.ids_of(step - 1)
+        ids = self.dataset.ids_of(step - self.job.reading.first_step)
         files = texts(path for info in self.job.mixture.tokens for path in sorted((info.folder / "samples").glob("*")))
         wanted = ", ".join(str((sample >> 6 << 6) | 1) for sample in ids.tolist())
         with duckdb.connect() as con:

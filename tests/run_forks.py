@@ -1,0 +1,141 @@
+"""Real runs as processes of their own that share one import of Composer (`from run_forks import Forks, toy_home`).
+
+    with Forks() as forks:
+        done = forks.run("pretrain", "tiny", "run=a", home=home)      # status, what it said
+        job = forks.start("resume", "a", home=home); os.kill(job.pid, 9); job.wait()
+
+The server reads command lines and forks for each: what runs is the verb's own main, as `python -m configs` runs it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TINY = ("model.layers=1", "model.hidden_size=128", "model.mlp_size=128", "model.kv_heads=2", "model.heads=2")
+TOY = (*TINY, "model.context=64", "mixture=m", "batch_tokens=256", "heldout_rows=4")
+
+
+@dataclass
+class Job:
+    folder: Path
+    pid: int
+
+    def wait(self, timeout_s: float = 900) -> "Done":
+        until = time.monotonic() + timeout_s
+        while not (self.folder / "status").exists():
+            assert time.monotonic() < until, (self.folder / "err").read_text()
+            time.sleep(0.02)
+        status = int((self.folder / "status").read_text())
+        return Done(status, (self.folder / "out").read_text(), (self.folder / "err").read_text())
+
+    def wait_for(self, path: Path, timeout_s: float = 900) -> None:
+        until = time.monotonic() + timeout_s
+        while not path.exists():
+            assert time.monotonic() < until, f"no {path}"
+            assert not (self.folder / "status").exists(), (self.folder / "err").read_text()
+            time.sleep(0.005)
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The last line: what an error says."""
+        return self.err.strip().splitlines()[-1] if self.err.strip() else ""
+
+
+class Forks:
+    def __enter__(self) -> "Forks":
+        self._folder = tempfile.TemporaryDirectory()
+        self._server = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._server.stdin
+        assert self._server.stdout
+        self._pipes = self._server.stdin, self._server.stdout
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._pipes[0].close()
+        self._server.wait()
+        self._folder.cleanup()
+
+    def start(self, *words: str, home, plant: str = "") -> Job:
+        """`plant`: Python that the process runs first, to bring about what tests wait for."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        told = {"words": [*words, "--home", str(home.root)], "folder": str(folder), "plant": plant}
+        self._pipes[0].write(json.dumps(told) + "\n")
+        self._pipes[0].flush()
+        return Job(folder, int(self._pipes[1].readline()))
+
+    def run(self, *words: str, home, plant: str = "") -> Done:
+        return self.start(*words, home=home, plant=plant).wait()
+
+
+def serve() -> None:
+    import torch
+
+    import training.runs.session  # noqa: F401 - imported once, for all
+    from configs import pretrain  # noqa: F401
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        told = json.loads(line)
+        folder = Path(told["folder"])
+        pid = os.fork()
+        if not pid:
+            _run(told, folder)
+        print(pid, flush=True)
+        if not os.fork():  # who waits for it: it has another parent, so it is asked for
+            while os.path.exists(f"/proc/{pid}") and _state(pid) != "Z":
+                time.sleep(0.01)
+            if not (folder / "status").exists():
+                (folder / "status").write_text("-9")
+            os._exit(0)
+        while os.waitpid(-1, os.WNOHANG)[0] if _has_children() else 0:
+            pass
+
+
+def _has_children() -> bool:
+    return bool(Path(f"/proc/self/task/{os.getpid()}/children").read_text().strip())
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def _run(told: dict, folder: Path) -> None:
+    from catalog.commands import run
+    from configs.__main__ import main
+
+    for name, number in (("out", 1), ("err", 2)):
+        os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY), number)
+    status = 1
+    try:
+        exec(told["plant"], {})
+        run(main, told["words"])
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        partial = folder / ".status"
+        partial.write_text(str(status))
+        os.replace(partial, folder / "status")
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve()
