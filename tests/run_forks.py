@@ -9,6 +9,7 @@ The server reads command lines and forks for each: what runs is the verb's own m
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,67 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.home import Home
+from catalog.store import Catalog
+
 TINY = ("model.layers=1", "model.hidden_size=128", "model.mlp_size=128", "model.kv_heads=2", "model.heads=2")
 TOY = (*TINY, "model.context=64", "mixture=m", "batch_tokens=256", "heldout_rows=4")
+
+
+STEPS = 16
+KILLED_AFTER_SAVING = """
+import os, training.runs.session as session
+real = session.save_checkpoint
+def save(*args, **fields):
+    real(*args, **fields)
+    os.kill(os.getpid(), 9)
+session.save_checkpoint = save
+"""
+KILLED_BEFORE_RECORD = """
+import os, training.runs.folder as folder
+real = folder.RunFolder.close
+def close(self, files, state, inputs=()):
+    files = list(files)
+    if files:
+        os.kill(os.getpid(), 9)
+    return real(self, files, state, inputs)
+folder.RunFolder.close = close
+"""
+
+
+FORKED_RANKS = """
+import run_ranks, training.runs.pretrain as pretrain
+pretrain.launched = run_ranks.launched
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+def words(home: Home, run: str, *more: str) -> list[str]:
+    tokenizer = home.root.parent / "tokenizer"
+    fixed = (f"tokenizer={tokenizer}", f"max_steps={STEPS}", "checkpoint.every_steps=4", "evaluate_steps=8")
+    return ["pretrain", "tiny", f"run={run}", *fixed, *TOY, *more]
+
+
+def ask(home: Home, query: str) -> list[tuple]:
+    with Catalog.open(home) as catalog:
+        return catalog.sql(query).fetchall()
+
+
+def counts(home: Home, run: str) -> dict:
+    return json.loads((home.root / "runs" / run / "1" / "record.json").read_text())["counts"]
+
+
+def batches(home: Home, run: str) -> list[tuple]:
+    return ask(home, f"SELECT step, domain, sample_id, tokens_hash FROM batches WHERE run = '{run}' ORDER BY ALL")
+
+
+def weights(home: Home, run: str, version: int = 1) -> bytes:
+    return (home.root / "models" / run / str(version) / "model.safetensors").read_bytes()
 
 
 @dataclass
@@ -29,7 +89,7 @@ class Job:
         until = time.monotonic() + timeout_s
         while not (self.folder / "status").exists():
             assert time.monotonic() < until, (self.folder / "err").read_text()
-            time.sleep(0.02)
+            time.sleep(0.05)
         status = int((self.folder / "status").read_text())
         return Done(status, (self.folder / "out").read_text(), (self.folder / "err").read_text())
 
@@ -97,7 +157,7 @@ def serve() -> None:
         print(pid, flush=True)
         if not os.fork():  # who waits for it: it has another parent, so it is asked for
             while os.path.exists(f"/proc/{pid}") and _state(pid) != "Z":
-                time.sleep(0.01)
+                time.sleep(0.05)
             if not (folder / "status").exists():
                 (folder / "status").write_text("-9")
             os._exit(0)

@@ -1,68 +1,24 @@
 """Runs that survive: killed, told to end, changed, gone back; `batches` is what the model that is left consumed."""
 
-import json
 import os
 import signal
 import time
 
 import numpy as np
 import pytest
-from run_forks import TOY
+from run_forks import KILLED_AFTER_SAVING, KILLED_BEFORE_RECORD, STEPS, ask, batches, counts, weights, words
 from tokens_toys import samples_of
 
 from catalog.home import Home
-from catalog.store import Catalog
 from training.loader.batches import hashes
 from training.mixtures.reading import load_mixture
 
 pytestmark = pytest.mark.slow
-STEPS = 16
-KILLED_AFTER_SAVING = """
-import os, training.runs.session as session
-real = session.save_checkpoint
-def save(*args, **fields):
-    real(*args, **fields)
-    os.kill(os.getpid(), 9)
-session.save_checkpoint = save
-"""
-KILLED_BEFORE_RECORD = """
-import os, training.runs.folder as folder
-real = folder.RunFolder.close
-def close(self, files, state, inputs=()):
-    files = list(files)
-    if files:
-        os.kill(os.getpid(), 9)
-    return real(self, files, state, inputs)
-folder.RunFolder.close = close
-"""
-
-
-def words(home: Home, run: str, *more: str) -> list[str]:
-    tokenizer = home.root.parent / "tokenizer"
-    fixed = (f"tokenizer={tokenizer}", f"max_steps={STEPS}", "checkpoint.every_steps=4", "evaluate_steps=8")
-    return ["pretrain", "tiny", f"run={run}", *fixed, *TOY, *more]
-
-
-def ask(home: Home, query: str) -> list[tuple]:
-    with Catalog.open(home) as catalog:
-        return catalog.sql(query).fetchall()
-
-
-def counts(home: Home, run: str) -> dict:
-    return json.loads((home.root / "runs" / run / "1" / "record.json").read_text())["counts"]
-
-
-def batches(home: Home, run: str) -> list[tuple]:
-    return ask(home, f"SELECT step, domain, sample_id, tokens_hash FROM batches WHERE run = '{run}' ORDER BY ALL")
 
 
 def losses(home: Home, run: str) -> list[tuple]:
     name = "name = 'loss' OR name LIKE 'heldout/%'"
     return ask(home, f"SELECT step, name, value FROM metrics WHERE run = '{run}' AND ({name}) ORDER BY ALL")
-
-
-def weights(home: Home, run: str, version: int = 1) -> bytes:
-    return (home.root / "models" / run / str(version) / "model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")

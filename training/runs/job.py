@@ -15,8 +15,10 @@ from catalog.ids import key, parse_ref
 from catalog.records import Record, find, fingerprint, same_or_conflict
 from training.loader.schedule import Schedule
 from training.mixtures.reading import Mixture, load_mixture
+from training.models.attention import chosen_kernel
+from training.models.build import family_of
 from training.models.config import ModelConfig, parameters
-from training.models.objectives import Vocabulary, objective
+from training.models.objectives import Vocabulary, objective, objective_for
 from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
 from training.runs.folder import Reading, RunFolder, RunState
@@ -149,6 +151,7 @@ def plan(config: RunConfig, home: Home, state: RunState | None = None) -> Job:
     model = _sized(config, home, tokenizer, parent)
     job = Job(config, home, mixture, tokenizer, model, parent, reading, state.planned if state else 0)
     _check(job)
+    _check_machine(job)
     for info in mixture.tokens:
         check_shards(info)
     return job
@@ -190,6 +193,19 @@ def _check(job: Job) -> None:
             f"too few tokens: max_steps={config.max_steps:,} is more than the {schedule.steps:,} steps of "
             f"{job.mixture.ref}. Plan a mixture with a larger budget."
         )
+
+
+def _check_machine(job: Job) -> None:
+    """What Composer, the model and this machine would refuse later."""
+    config = job.config
+    family = family_of(job.model.checkpoint) if job.model.checkpoint else job.model.family
+    if objective_for(family).kind != config.objective.kind:
+        raise BadInput(f"objective {config.objective.kind} is not for {family}: set {objective_for(family).kind}.")
+    if job.device == "cpu" and job.precision != "fp32":
+        raise BadInput(f"precision={job.precision} needs a GPU. Take precision=fp32 on a CPU.")
+    if config.tensor_parallel > 1:
+        raise BadInput("tensor_parallel: Composer 0.32 does not offer it with FSDP2. Take tensor_parallel=1.")
+    chosen_kernel(config.kernel, family, job.device, job.precision)
 
 
 def check_same(job: Job, record: Record, state: RunState) -> None:
