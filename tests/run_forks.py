@@ -9,7 +9,6 @@ The server reads command lines and forks for each: what runs is the verb's own m
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -43,18 +42,6 @@ def close(self, files, state, inputs=()):
     return real(self, files, state, inputs)
 folder.RunFolder.close = close
 """
-
-
-FORKED_RANKS = """
-import run_ranks, training.runs.pretrain as pretrain
-pretrain.launched = run_ranks.launched
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
 
 
 def words(home: Home, run: str, *more: str) -> list[str]:

@@ -22,15 +22,13 @@ def forks():
 
 @pytest.fixture(scope="session")
 def toy_runs(tmp_path_factory) -> Home:
-    """A home with the mixtures m, other (another order) and long (samples of 32, then of 64)."""
+    """A home with the mixtures m and other, another order of the same samples."""
     from training.mixtures.build import build
-    from training.mixtures.config import MixtureConfig, PhaseConfig
+    from training.mixtures.config import MixtureConfig
 
     folder = tmp_path_factory.mktemp("runs")
     home = Home.open(folder / "lake")
     toy_tokens(home, folder, count=120)
-    phases = (PhaseConfig(name="short", sequence_length=32), PhaseConfig(name="long"))
     build(MixtureConfig(name="m", tokens=("toy",)), home)
     build(MixtureConfig(name="other", tokens=("toy",), seed=5), home)
-    build(MixtureConfig(name="phased", tokens=("toy",), phases=phases), home)
     return home
