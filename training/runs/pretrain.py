@@ -14,6 +14,7 @@ from catalog.errors import BadInput, WorkerLost
 from catalog.home import Home, written
 from catalog.locks import hold, lock_of
 from catalog.records import Record, find, now
+from training.mixtures.reading import load_mixture
 from training.runs.config import RunConfig
 from training.runs.folder import Attempt, RunFolder, RunState
 from training.runs.heldout import Scorer
@@ -107,7 +108,7 @@ def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
     if how.step:
         state = _back_to(run, state, how.step)
     job = plan(fresh.config, fresh.home, state)
-    if how.mixture and how.mixture not in (state.reading.mixture, state.reading.mixture.partition("@")[0]):
+    if how.mixture and load_mixture(fresh.home, how.mixture).ref != state.reading.mixture:  # else it is read already
         reading = changed(job, state, how.mixture)
         state = state.variant(readings=(*state.readings, reading))
         job = plan(fresh.config, fresh.home, state)
