@@ -1,10 +1,10 @@
-"""A page's main text, title and links, from its bytes, in one call of compiled code.
+"""A page's main text, title and links, from its bytes: four calls of compiled code.
 
     >>> read_page("<title>News</title><nav><a href=/>Home</a></nav><p>It rained …")
     PageText(text='It rained …', title='News', links=['P/'], base='', failure='')
 
 What comes out depends on the page alone. Weights lie in `main_text.npz`, made by
-`data/page/train.py`, which says from what.
+`data/page/train.py`, which says from what. (One call for all four takes as long, and compiles for twice the time.)
 """
 
 from functools import cache
@@ -79,18 +79,24 @@ def read_page(
     """The main text of a page with at most so many nested elements and tags; `whole` chooses all of its blocks."""
     raw = page.encode("utf-8", "surrogatepass") + PADDING
     body = np.frombuffer(raw, dtype=np.uint8)
-    net = shipped() if net is None else net
-    n, text, title, links = _read(body, len(raw) - len(PADDING), depth, tags, markdown, whole, tables(), net)
+    doc, room = _measured(body, len(raw) - len(PADDING), depth, tags, tables())
+    n, text = doc.n, b""
     failure = FAILURES[n[FAILURE]]
-    base = raw[n[BASE_AT] : n[BASE_END]].decode("utf-8", "surrogatepass")
     if failure:
-        count = {"depth": DEEPEST, "nodes": TAGS, "attributes": MOST_ATTRIBUTES}[failure]
-        return PageText(failure=failure, counted=int(n[count]))
-    return PageText(_string(text), _string(title), _string(links).split("\n")[:-1], base)
+        counter = {"depth": DEEPEST, "nodes": TAGS, "attributes": MOST_ATTRIBUTES}[failure]
+        return PageText(failure=failure, counted=int(n[counter]))
+    if len(room.x):
+        kept = np.ones(len(room.x), np.bool_)
+        if not whole:
+            kept = _chosen(doc, probabilities(room.x, shipped() if net is None else net), room.chars)
+        text = _rendered(doc, kept, room.chars, markdown)
+    links = _string(doc.links[: n[LINK_TEXT]]).split("\n")[:-1]
+    base = raw[n[BASE_AT] : n[BASE_END]].decode("utf-8", "surrogatepass")
+    return PageText(_string(text), _string(doc.title[: n[TITLE_TEXT]]), links, base)
 
 
-def _string(utf8: np.ndarray) -> str:
-    return utf8.tobytes().decode("utf-8", "replace")
+def _string(utf8: np.ndarray | bytes) -> str:
+    return bytes(utf8).decode("utf-8", "replace")
 
 
 def cut(page: str) -> Blocks:
@@ -115,15 +121,10 @@ def shipped() -> Net:
 
 
 @entry
-def _doc(body: np.ndarray, size: int, depth: int, tags: int, tables: Tables) -> Doc:
+def _measured(body: np.ndarray, size: int, depth: int, tags: int, tables: Tables) -> tuple[Doc, Room]:
+    """What a page holds, and the traits of its blocks: none of a page over its bounds."""
     doc = new_doc(size, min(signs_of(body, size), tags), depth)
     build(body, size, depth, tags, doc, tables)
-    return doc
-
-
-@entry
-def _measured(body: np.ndarray, size: int, depth: int, tags: int, tables: Tables) -> tuple[Doc, Room]:
-    doc = _doc(body, size, depth, tags, tables)
     room = _room(doc.n[BLOCKS] * (doc.n[FAILURE] == 0), doc.n[NODES])
     if len(room.x):
         measure(doc, room, tables)
@@ -158,19 +159,6 @@ def _rendered(doc: Doc, kept: np.ndarray, chars: np.ndarray, markdown: bool) -> 
             page.kept[count] = block
             count += 1
     return page.out[: render(doc, count, chars, markdown, page)]
-
-
-@entry
-def _read(
-    body: np.ndarray, size: int, depth: int, tags: int, markdown: bool, whole: bool, tables: Tables, net: Net
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Counters, and text, title and links as UTF-8."""
-    doc, room = _measured(body, size, depth, tags, tables)
-    title, links = doc.title[: doc.n[TITLE_TEXT]], doc.links[: doc.n[LINK_TEXT]]
-    if not len(room.x):
-        return doc.n, doc.text[:0], title, links
-    kept = np.ones(len(room.x), np.bool_) if whole else _chosen(doc, probabilities(room.x, net), room.chars)
-    return doc.n, _rendered(doc, kept, room.chars, markdown), title, links
 
 
 @entry

@@ -222,7 +222,7 @@ def test_tables_are_read_as_the_names_say():
 
 def test_other_processes_load_what_one_compiled():
     """The second run of the same code compiles nothing."""
-    code = "from data.page import main_text as m; m.read_page('<p>x'); print(len(m._read.stats.cache_misses))"
+    code = "from data.page import main_text as m; m.read_page('<p>x'); print(len(m._measured.stats.cache_misses))"
     root = Path(__file__).resolve().parents[2]
     read_page("<p>x")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
