@@ -6,6 +6,7 @@ python -m catalog gc --dry-run
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -130,13 +131,15 @@ class Removal(NamedTuple):
 
 
 def garbage(home: Home, unused: bool = False, grace_s: float = GRACE_S) -> list[Removal]:
-    """What `collect` would remove: half-written files of dead processes, artifacts given up, and locks of the dead.
+    """What `collect` would remove: half-written files of dead processes, artifacts given up, locks of the dead, and
+    merged band keys that newer ones replace.
 
-    With `unused`, also intakes that no artifact was made from; none while a corpus is being built.
+    With `unused`, also intakes that no artifact was made from. Neither these nor band keys while a corpus is built.
     """
     found = [(path, "half-written by a process that is dead") for path in leftovers(home.root)]
     found += [(path, "never finished") for path in _given_up(home, grace_s)]
     found += [(path, "lock of a process that is dead") for path in stale_locks(home.root)]
+    found += [(path, "band keys that a newer merge has, or of an intake that is gone") for path in _replaced_keys(home)]
     if unused:
         found += [(path, "an intake that nothing uses") for path in _unused_intakes(home, grace_s)]
     outer = {path for path, _ in found}
@@ -156,6 +159,8 @@ def collect(home: Home, removals: Iterable[Removal]) -> list[Removal]:
 def _collected(home: Home, path: Path) -> bool:
     if path.name.endswith(".partial"):
         return is_leftover(path) and not remove(path)
+    if path.suffix == ".keys" and _is_building(home):
+        return False
     lock = path if path.name.endswith(".lock") else lock_of(path)
     try:
         with hold(lock):
@@ -176,13 +181,39 @@ def _given_up(home: Home, grace_s: float) -> Iterator[Path]:
 
 
 def _unused_intakes(home: Home, grace_s: float) -> Iterator[Path]:
-    if any(_is_live(lock) for lock in (home.root / "corpora").glob("*/.*.lock")):
+    if _is_building(home):
         return
     used = {text for record in walk(home) for text in record.inputs}
     for record in walk(home, ["intake"]):
         folder = home.artifact(*key_of(record))
         if f"intake/{record.ref}" not in used and not _alive(folder) and _age_s(folder) > grace_s:
             yield folder
+
+
+def _replaced_keys(home: Home) -> Iterator[Path]:
+    """Merged segments of band keys (`<kind>.<name>.keys`) whose files are all in a larger one of their kind, or one of
+    whose intakes is gone. A build that needs one after all merges again."""
+    kinds: dict[str, list[tuple[int, Path, set[str]]]] = {}
+    for path in (home.root / "intake" / ".merged").glob("*.keys"):
+        members = _members(path)
+        kinds.setdefault(path.name.rsplit(".", 2)[0], []).append((len(members), path, members))
+    for segments in kinds.values() if not _is_building(home) else ():
+        segments.sort(reverse=True)
+        for at, (_, path, members) in enumerate(segments):
+            lost = any(not (home.root / "intake" / member).parent.is_dir() for member in members)
+            if lost or any(members <= larger for _, _, larger in segments[:at]):
+                yield path
+
+
+def _members(path: Path) -> set[str]:
+    """The files in a segment, as `source/reading/part`: it begins with the size of a JSON head, in eight bytes."""
+    with path.open("rb") as stream:
+        return set(json.loads(stream.read(int.from_bytes(stream.read(8), "little")))["members"])
+
+
+def _is_building(home: Home) -> bool:
+    """Whether a live process builds a corpus."""
+    return any(_is_live(lock) for lock in (home.root / "corpora").glob("*/.*.lock"))
 
 
 def _artifact_folders(home: Home, kinds: Iterable[str]) -> Iterator[Path]:

@@ -111,12 +111,13 @@ def _decide(job: Job, con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None
 def _drop_near(job: Job, con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:
     """Near-duplicates, and duplicates of earlier documents, leave the ledger."""
     dedup, earlier = job.config.dedup, earlier_parts(job.home, job.config.dedup.against)
+    job.earlier = earlier
     with job.timed("dedup_near"):
         drop_earlier(con, earlier, dedup)
         if dedup.near.enabled:
             parts = unsigned([*(unit.part for unit in units), *(old.part for old in earlier)], dedup.near)
             _execute(job, "sign", Sign(parts, dedup.near), len(parts), sum(part_counts(part).rows for part in parts))
-            job.near = drop_near(con, units, earlier, dedup)
+            job.near = drop_near(con, units, earlier, dedup, job.work / "spill")
 
 
 def _make_units(con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:

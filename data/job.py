@@ -21,7 +21,7 @@ from catalog.records import (
     versions,
 )
 from data.corpus import CorpusConfig
-from data.dedup.earlier import earlier_inputs
+from data.dedup.earlier import EarlierPart, earlier_inputs
 from data.intake import read_key
 from data.sources.records import Source
 
@@ -41,6 +41,8 @@ class Job:
     """Wall and CPU seconds by stage."""
     workers_cpu_s: float = 0.0
     command: str = ""
+    earlier: list[EarlierPart] = field(default_factory=list)
+    """Parts that the build is matched against."""
     near: dict[str, int] = field(default_factory=dict)
     """What near-deduplication counted."""
 

@@ -93,7 +93,9 @@ def _chars(path: Path) -> int:
 
 def _report(job: Job, con: duckdb.DuckDBPyConnection, record: Record, stages: list[StageCounts]) -> None:
     """`report.html` beside the shards."""
-    config = job.config
+    config, earlier = job.config, dict[str, list[Path]]()
+    for part in job.earlier:
+        earlier.setdefault(part.name, []).append(part.part)
     report = ReportInput(
         corpus=config.name,
         version=job.version,
@@ -105,6 +107,7 @@ def _report(job: Job, con: duckdb.DuckDBPyConnection, record: Record, stages: li
         rules=config.rules,
         edit_rules=(*config.edits, *config.repeats),
         edits=str(job.folder / "edits" / "*.parquet") if config.changes_text else "",
+        earlier={name: tuple(parts) for name, parts in earlier.items()},
     )
     with written(job.folder / "report.html") as partial:
         write_report(partial, con, report)

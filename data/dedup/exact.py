@@ -49,8 +49,10 @@ def drop_same(
         f"CREATE TEMP TABLE fresh AS SELECT doc_id, {same.column} AS key, fetched_at FROM intake "
         f"SEMI JOIN (SELECT doc_id FROM ledger WHERE verdict = 'kept') USING (doc_id) WHERE {same.column} <> ''"
     )
-    wanted = con.execute("SELECT DISTINCT key FROM fresh").fetchnumpy()["key"]
-    found = list(_likely(earlier, same.column, _hashes(wanted.tolist())))
+    hashes, keys = [np.zeros(0, np.uint32)], con.execute("SELECT key FROM fresh")
+    while some := keys.fetchmany(100_000):
+        hashes.append(_hashes([key for (key,) in some]))
+    found = list(_likely(earlier, same.column, np.concatenate(hashes)))
     if found:
         con.register("old", pa.concat_tables(found))
         stays = "AND (fresh.fetched_at IS NULL OR old.fetched_at >= fresh.fetched_at)" if newer_stays else ""

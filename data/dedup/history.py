@@ -5,7 +5,7 @@ proven, or not, on their n-grams; one that is proven asks no further. No earlier
 only the blocks that hold what is wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +14,19 @@ import numpy as np
 
 from catalog.ids import doc_id
 from data.dedup.bands import Bands
+from data.dedup.keys import NOBODY
 from data.dedup.segments import cover, member
+from data.dedup.spill import different
 from data.dedup.store import Store, ragged, source_of
 from data.dedup.verify import compare, likely
 
 MOST_IN_BUCKET = 64
 """Earlier documents of one bucket that a new one is compared with, the first by file and row: more come from a
 template."""
+
+
+AT_ONCE = 1 << 18
+"""New documents that are matched at once: about 150 MB."""
 
 
 class EarlierFile(NamedTuple):
@@ -84,13 +90,16 @@ class Shelf:
             stays[places] = ordinals is None or np.isin(ordinals, np.concatenate(some))
         return stays
 
-    def named(self, document: int) -> Earlier:
-        """A document that counts, with the first that was named and keeps it."""
-        file = int(np.searchsorted(self.store.bounds, document, side="right")) - 1
-        path = self.store.parts[file].path
-        ordinal = int(self.store.ordinals(np.array([document]))[0])
-        owners = self.owners[path]
-        return Earlier(next(each.name for each in owners if each.kept is None or ordinal in each.kept), path, ordinal)
+    def named(self, documents: np.ndarray) -> list[Earlier]:
+        """Documents that count, each with the first that was named and keeps it."""
+        found: dict[int, Earlier] = {}
+        for part, places, rows in self.store.by_part(documents):
+            ordinals, owner = part.ordinals_at(rows), np.zeros(len(rows), np.int64)
+            for number, file in reversed(list(enumerate(self.owners[part.path]))):
+                owner[np.isin(ordinals, file.kept) if file.kept is not None else slice(None)] = number
+            for place, ordinal, number in zip(places.tolist(), ordinals.tolist(), owner.tolist(), strict=True):
+                found[place] = Earlier(self.owners[part.path][number].name, part.path, ordinal)
+        return [found[place] for place in range(len(documents))]
 
 
 @dataclass
@@ -105,22 +114,45 @@ class Matches:
 
 
 def match_history(
-    store: Store,
-    numbers: np.ndarray,
-    keys: np.ndarray,
-    history: Sequence[EarlierFile],
-    bands: Bands,
-    similarity: float,
+    store: Store, rank_of: np.ndarray, history: Sequence[EarlierFile], bands: Bands, similarity: float
 ) -> Matches:
-    """The new documents (`numbers` in the store, with their band keys) that an earlier one proves to be duplicates.
+    """The new documents that an earlier one proves to be duplicates; `rank_of` has, for each number in the store, the
+    place of that document, or NOBODY.
 
-    Of those that the first proving band brings, the most alike is named, then the first by file and row.
+    Of those that the first proving band brings, the most alike is named, then the first by file and row. New documents
+    pass through memory some files at a time.
     """
-    shelf = Shelf(history, bands, merge=True)
+    shelf, found, pairs = Shelf(history, bands, merge=True), [np.zeros((4, 0))], 0
+    for files in _stretches(store) if history else ():
+        begin = int(store.bounds[files.start])
+        keys = np.concatenate([store.keys_of(file, bands) for file in files], axis=1)
+        looked_at = np.flatnonzero(rank_of[begin : begin + keys.shape[1]] != NOBODY)
+        proven, compared = _match(store, begin + looked_at, keys[:, looked_at], shelf, similarity)
+        proven[0] = rank_of[begin + looked_at[proven[0].astype(np.int64)]]
+        found.append(proven)
+        pairs += compared
+    place, old, jaccard, containment = np.concatenate(found, axis=1)
+    order = np.argsort(place)
+    documents = shelf.named(old[order].astype(np.int64))
+    return Matches(place[order].astype(np.int64), jaccard[order], containment[order], documents, pairs)
+
+
+def _stretches(store: Store) -> Iterator[range]:
+    """Files one after the other, as many as AT_ONCE documents are in."""
+    start = 0
+    for stop in range(1, len(store.parts) + 1):
+        if stop == len(store.parts) or store.bounds[stop + 1] - store.bounds[start] > AT_ONCE:
+            yield range(start, stop)
+            start = stop
+
+
+def _match(
+    store: Store, numbers: np.ndarray, keys: np.ndarray, shelf: Shelf, similarity: float
+) -> tuple[np.ndarray, int]:
+    """(place in `numbers`, earlier document, Jaccard, containment) of those that are proven; the pairs compared."""
     seen, pairs = np.zeros(0, np.uint64), 0
-    found = [np.zeros((4, 0))]
-    left = np.arange(len(numbers))
-    for band in range(bands.bands if history else 0):
+    found, left = [np.zeros((4, 0))], np.arange(len(numbers))
+    for band in range(len(keys)):
         new, old = _candidates(shelf, band, keys[band], left)
         fresh = ~np.isin(tagged := _tagged(new, old), seen)
         new, old = new[fresh], old[fresh]
@@ -130,12 +162,9 @@ def match_history(
         new, old = new[maybe], old[maybe]
         proven = _best(new, old, *compare(store, numbers[new], shelf.store, old), similarity)
         found.append(proven)
-        seen = np.union1d(seen, tagged)
+        seen = different(np.concatenate((seen, tagged)))
         left = np.setdiff1d(left, proven[0].astype(np.int64))
-    place, old, jaccard, containment = np.concatenate(found, axis=1)
-    order = np.argsort(place)
-    documents = [shelf.named(at) for at in old[order].astype(np.int64).tolist()]
-    return Matches(place[order].astype(np.int64), jaccard[order], containment[order], documents, pairs)
+    return np.concatenate(found, axis=1), pairs
 
 
 def _tagged(new: np.ndarray, old: np.ndarray) -> np.ndarray:

@@ -46,8 +46,9 @@ def look_up(home: Home, name: str, text: str, config: NearConfig) -> list[Match]
     jaccard, containment = overlap(
         grams, np.zeros(len(found), np.int64), shelf.store.grams(found), np.arange(len(found))
     )
+    like = np.flatnonzero(jaccard >= config.similarity)
     matches = [
-        Match(shelf.named(int(found[at])).doc_id, float(jaccard[at]), float(containment[at]))
-        for at in np.flatnonzero(jaccard >= config.similarity)
+        Match(earlier.doc_id, float(jaccard[at]), float(containment[at]))
+        for at, earlier in zip(like, shelf.named(found[like]), strict=True)
     ]
     return sorted(matches, key=lambda match: (-match.jaccard, match.doc_id))

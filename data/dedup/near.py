@@ -20,8 +20,9 @@ from data.dedup.bands import Bands, bands_for
 from data.dedup.clusters import best_keeper, buckets, choose, cluster_sizes
 from data.dedup.config import NearConfig
 from data.dedup.history import Earlier, EarlierFile, match_history
+from data.dedup.keys import BandKeys
 from data.dedup.segments import index_path, write_index
-from data.dedup.store import Store, sign, signature_path
+from data.dedup.store import Store, groups, sign, signature_path
 from data.dedup.verify import compare, likely
 
 
@@ -90,21 +91,26 @@ class Found:
 
 
 def near_duplicates(
-    paths: Sequence[Path], ranked: Ranked, config: NearConfig, history: Sequence[EarlierFile] = ()
+    paths: Sequence[Path],
+    ranked: Ranked,
+    config: NearConfig,
+    history: Sequence[EarlierFile] = (),
+    spill: Path | None = None,
 ) -> Found:
-    """Which of these documents are near-duplicates of better ranked or of earlier ones."""
+    """Which of these documents are near-duplicates of better ranked or of earlier ones.
+
+    Signatures and band keys must be there (`Sign`). What does not fit in memory goes to nameless files in `spill`, by
+    default the system's folder for temporary files.
+    """
     store, bands = Store(paths), bands_of(config)
-    numbers = _numbers(store, ranked)
-    signed = np.flatnonzero(numbers >= 0)
-    keys = _keys(store, numbers[signed], bands)
-    earlier = match_history(store, numbers[signed], keys, history, bands, config.similarity)
-    fresh = np.ones(len(signed), bool)
-    fresh[earlier.place] = False
-    among = signed[fresh]
-    inner = _among(store, numbers[among], keys[:, fresh], config)
+    signed, numbers = _numbers(store, ranked)
+    keys = BandKeys(store, bands, numbers)
+    earlier = match_history(store, keys.rank_of, history, bands, config.similarity)
+    keys.leave_out(numbers[earlier.place])
+    inner = _among(store, numbers, keys, config, spill)
     return Found(
-        document=np.concatenate((signed[earlier.place], among[inner.document])),
-        keeper=np.concatenate((np.full(len(earlier.place), -1), among[inner.keeper])),
+        document=signed[np.concatenate((earlier.place, inner.document))],
+        keeper=np.concatenate((np.full(len(earlier.place), -1), signed[inner.keeper])),
         jaccard=np.concatenate((earlier.jaccard, inner.jaccard)),
         containment=np.concatenate((earlier.containment, inner.containment)),
         cluster=np.concatenate((_sizes(earlier.documents), inner.cluster)),
@@ -120,28 +126,20 @@ def _sizes(earlier: Sequence[Earlier]) -> np.ndarray:
     return np.array([counts[document] + 1 for document in earlier], np.int64)
 
 
-def _numbers(store: Store, ranked: Ranked) -> np.ndarray:
-    """The number of each document in the store; -1 for one without signature (it has no token)."""
-    numbers = np.full(len(ranked.parts), -1, np.int64)
-    for part in np.unique(ranked.parts).tolist():
-        places = np.flatnonzero(ranked.parts == part)
-        there, wanted = store.parts[part].ordinals, ranked.ordinals[places]
+def _numbers(store: Store, ranked: Ranked) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of the documents that have a signature (one without a token has none), and their numbers in the store."""
+    nobody = np.iinfo(np.uint32).max
+    numbers = np.full(len(ranked.parts), nobody, np.uint32)
+    for part, places in groups(ranked.parts):
+        there, wanted = store.ordinals_of(part), ranked.ordinals[places]
         if len(there):
             rows = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-            numbers[places] = np.where(there[rows] == wanted, rows + store.bounds[part], -1)
-    return numbers
+            numbers[places] = np.where(there[rows] == wanted, rows + store.bounds[part], nobody)
+    signed = np.flatnonzero(numbers != nobody)
+    return signed, numbers[signed]
 
 
-def _keys(store: Store, numbers: np.ndarray, bands: Bands) -> np.ndarray:
-    """uint32[bands, documents] in order of rank."""
-    keys = np.empty((bands.bands, len(numbers)), np.uint32)
-    for part, begin, end in zip(store.parts, store.bounds[:-1], store.bounds[1:], strict=True):
-        places = np.flatnonzero((numbers >= begin) & (numbers < end))
-        keys[:, places] = part.keys(bands)[:, numbers[places] - begin]
-    return keys
-
-
-def _among(store: Store, numbers: np.ndarray, keys: np.ndarray, config: NearConfig) -> Found:
+def _among(store: Store, numbers: np.ndarray, keys: BandKeys, config: NearConfig, spill: Path | None) -> Found:
     def prove(kept: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         left, right = numbers[kept], numbers[others]
         holds = likely(store, left, store, right, config.similarity)
@@ -151,14 +149,14 @@ def _among(store: Store, numbers: np.ndarray, keys: np.ndarray, config: NearConf
         holds[maybe[~proven]] = False
         return holds, compared.jaccard[proven], compared.containment[proven]
 
-    edges = choose(*buckets(keys), len(numbers), prove, config.bucket_pairs)
+    edges = choose(buckets(keys, spill), len(numbers), prove, config.bucket_pairs, spill)
     best = best_keeper(edges)
     return Found(
         document=edges.other[best],
         keeper=edges.kept[best],
         jaccard=edges.jaccard[best],
         containment=edges.containment[best],
-        cluster=cluster_sizes(edges, len(numbers))[edges.other[best]],
+        cluster=cluster_sizes(edges)[best],
         earlier=[None] * len(best),
         pairs=edges.pairs,
         cut_buckets=edges.cut_buckets,

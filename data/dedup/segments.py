@@ -16,7 +16,8 @@ bytes for each earlier document and band; the rest is read only where those bits
 import hashlib
 import json
 import mmap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +83,13 @@ class Segment:
         self._fences = np.frombuffer(self._pages, "<u4", bands * count, at).reshape(bands, count)
         self._high_at = _aligned(at + self._fences.nbytes)
         self._high = np.frombuffer(self._pages, "<u2", bands * self.rows, self._high_at).reshape(bands, self.rows)
-        tail_at = _aligned(self._high_at + self._high.nbytes)
-        self._tail = np.frombuffer(self._pages, _TAIL, bands * self.rows, tail_at).reshape(bands, self.rows)
+        self._tail_at = _aligned(self._high_at + self._high.nbytes)
+        self._tail = np.frombuffer(self._pages, _TAIL, bands * self.rows, self._tail_at).reshape(bands, self.rows)
 
     def find(self, band: int, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(place in `keys`, row) of every document with one of these keys (uint32, sorted, different)."""
         if len(keys) * _PAGE > self._high[band].nbytes:
-            self._read_ahead(band)
+            self._read_ahead(self._high_at + band * self._high[band].nbytes, self._high[band].nbytes)
         bucket = keys >> np.uint32(32 - self.bits) if self.bits else np.zeros(len(keys), np.uint32)
         begin = self._fences[band][bucket].astype(np.int64)
         sizes = self._fences[band][bucket + 1] - begin
@@ -100,18 +101,25 @@ class Segment:
         same = tail["low"] == keys[which].astype(np.uint16)
         return which[same], tail["row"][same].astype(np.int64)
 
-    def tagged(self, band: int, first: np.ndarray) -> np.ndarray:
-        """uint64: key and row of each document, rows counted anew from each member's `first` on."""
-        sizes = np.diff(self._fences[band].astype(np.int64))
-        bucket = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    def tagged(self, band: int, first: np.ndarray, share: int = 0, share_bits: int = 0) -> np.ndarray:
+        """uint64: key and row of each document, rows counted anew from each member's `first` on.
+
+        With `share_bits`, of those keys alone whose first so many bits are `share`.
+        """
+        fewer, more = max(0, share_bits - self.bits), max(0, self.bits - share_bits)
+        low, high = share >> fewer << more, ((share >> fewer) + 1) << more
+        fences = self._fences[band][low : high + 1].astype(np.int64)
+        span, count = slice(fences[0], fences[-1]), int(fences[-1] - fences[0])
+        for at, width in ((self._high_at, 2), (self._tail_at, _TAIL.itemsize)):
+            self._read_ahead(at + (band * self.rows + int(fences[0])) * width, count * width)
+        bucket, tail = np.repeat(np.arange(low, high, dtype=np.uint64), np.diff(fences)), self._tail[band][span]
         key = bucket << np.uint64(32 - self.bits)
-        key |= self._high[band].astype(np.uint64) << np.uint64(16 - self.bits)
-        low = np.uint64((1 << (16 - self.bits)) - 1)
-        key |= self._tail[band]["low"] & low
-        starts = self.starts
-        rows = self._tail[band]["row"].astype(np.int64)
+        key |= self._high[band][span].astype(np.uint64) << np.uint64(16 - self.bits)
+        key |= tail["low"] & np.uint64((1 << (16 - self.bits)) - 1)
+        starts, rows = self.starts, tail["row"].astype(np.int64)
         owner = np.searchsorted(starts, rows, side="right") - 1
-        return (key << _HALF) | (rows - starts[owner] + first[owner]).astype(np.uint64)
+        tagged = (key << _HALF) | (rows - starts[owner] + first[owner]).astype(np.uint64)
+        return tagged[key >> np.uint64(32 - share_bits) == share] if fewer else tagged
 
     @property
     def starts(self) -> np.ndarray:
@@ -119,13 +127,11 @@ class Segment:
         sizes = np.array(list(self.members.values()), np.int64)
         return np.cumsum(sizes) - sizes
 
-    def _read_ahead(self, band: int) -> None:
-        """So many keys are wanted that nearly every block is: have the system read them in one go."""
-        size = self._high[band].nbytes
-        if not size:
-            return
-        start = (self._high_at + band * size) // _PAGE * _PAGE
-        self._pages.madvise(mmap.MADV_WILLNEED, start, min(size + _PAGE, len(self._pages) - start))
+    def _read_ahead(self, at: int, size: int) -> None:
+        """So much is wanted that it is nearly every block: have the system read them in one go."""
+        start = at // _PAGE * _PAGE
+        if size:
+            self._pages.madvise(mmap.MADV_WILLNEED, start, min(at + size, len(self._pages)) - start)
 
 
 def _high_of(keys: np.ndarray, bits: int) -> np.ndarray:
@@ -170,13 +176,20 @@ def cover(signed: Sequence[Path], bands: Bands, merge: bool) -> list[Segment]:
         return []
     merged, left = _merged(signed[0], bands), {member(path): path for path in signed}
     pieces = []
-    there = [Segment(path) for path in sorted(merged.parent.glob(f"{merged.name}.*.keys"))]
+    there = list(_whole(sorted(merged.parent.glob(f"{merged.name}.*.keys"))))
     for segment in sorted(there, key=lambda each: -each.rows):
         if segment.members.keys() <= left.keys():
             pieces.append(segment)
             left = {name: path for name, path in left.items() if name not in segment.members}
     pieces += [Segment(index_path(path, bands)) for path in left.values()]
     return _merge_levels(pieces, merged, bands) if merge else pieces
+
+
+def _whole(paths: Iterable[Path]) -> Iterator[Segment]:
+    """The segments of these files; `just gc` may have removed one meanwhile. One that is open stays whole for us."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield Segment(path)
 
 
 def _merged(signed: Path, bands: Bands) -> Path:

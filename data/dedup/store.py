@@ -75,6 +75,10 @@ def _signed(table: pa.Table, config: NearConfig, wanted: pa.Schema) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
+MOST_OPEN = 256
+"""Signature files of a store that stay mapped."""
+
+
 @dataclass(frozen=True)
 class _Batch:
     """One record batch of a signature file, without copies."""
@@ -94,14 +98,15 @@ class Signed:
 
     def __init__(self, path: Path, sparse: bool = False) -> None:
         self.path, self._sparse = path, sparse
+        self._pages: mmap.mmap | None = None
 
     @cached_property
     def _reader(self) -> pa.RecordBatchFileReader:
         with self.path.open("rb") as stream:
-            pages = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
+            self._pages = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
         if self._sparse:
-            pages.madvise(mmap.MADV_RANDOM)
-        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(pages)))
+            self._pages.madvise(mmap.MADV_RANDOM)
+        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._pages)))
 
     @cached_property
     def _batches(self) -> list[_Batch]:
@@ -129,7 +134,16 @@ class Signed:
     def rows(self) -> int:
         return int(self._bounds[-1])
 
-    @cached_property
+    def forget(self, close: bool = False) -> None:
+        """Its pages leave this process's memory (the system may keep them); with `close`, so does its map."""
+        if self._pages:
+            self._pages.madvise(mmap.MADV_DONTNEED)
+        if close:
+            self._pages = None
+            for name in ("_reader", "_batches", "_bounds"):
+                self.__dict__.pop(name, None)
+
+    @property
     def ordinals(self) -> np.ndarray:
         """int64[rows], ascending."""
         return np.concatenate([np.zeros(0, np.int64), *(batch.ordinals for batch in self._batches)])
@@ -194,12 +208,33 @@ def ragged(first: np.ndarray, sizes: np.ndarray, starts: np.ndarray) -> tuple[np
 class Store:
     """Many signature files as one: documents are numbered through them in order.
 
-    Where the documents of each are known, no file is opened before one of its documents is asked for.
+    Where the documents of each are known, no file is opened before one of its documents is asked for. What has been
+    looked at is let go of again: neither pages add up in memory, nor maps beyond MOST_OPEN.
     """
 
     def __init__(self, paths: Sequence[Path], sparse: bool = False, rows: Sequence[int] | None = None) -> None:
         self.parts = [Signed(path, sparse) for path in paths]
-        self.bounds = np.cumsum([0, *(rows if rows is not None else (part.rows for part in self.parts))])
+        self.bounds = np.cumsum([0, *(rows if rows is not None else map(self._rows, range(len(paths))))])
+
+    def _rows(self, number: int) -> int:
+        rows = self.parts[number].rows
+        self._let_go(number)
+        return rows
+
+    def ordinals_of(self, number: int) -> np.ndarray:
+        """int64: the ordinals of a file's documents, ascending."""
+        found = self.parts[number].ordinals
+        self._let_go(number)
+        return found
+
+    def keys_of(self, number: int, bands: Bands) -> np.ndarray:
+        """uint32[bands, documents of this file]."""
+        found = self.parts[number].keys(bands)
+        self._let_go(number)
+        return found
+
+    def _let_go(self, number: int) -> None:
+        self.parts[number].forget(close=number >= MOST_OPEN)
 
     def signatures(self, documents: np.ndarray) -> np.ndarray:
         """uint32[len(documents), hashes]."""
@@ -237,3 +272,4 @@ class Store:
         parts = np.searchsorted(self.bounds, documents, side="right") - 1
         for number, places in groups(parts):
             yield self.parts[number], places, documents[places] - self.bounds[number]
+            self._let_go(number)

@@ -105,7 +105,9 @@ def duplicates(groups: list[Group], counts: dict[str, tuple[int, int]], pages: P
 
 def _group(group: Group, pages: Pages) -> Html:
     keeper = pages.get(group.keeper)
-    fate = "kept" if keeper and keeper.verdict == "kept" else f"later dropped: {keeper.reason if keeper else 'unknown'}"
+    fate = "is of an earlier corpus"
+    if keeper:
+        fate = "kept" if keeper.verdict == "kept" else f"later dropped: {keeper.reason}"
     best = el("div", el("p", el("b", "1"), f" of {count(group.dropped + 1)} {fate}", cls="value"),
               card(Example(group.keeper, 1.0), keeper), cls="side kept")  # fmt: skip
     rows = [

@@ -53,6 +53,8 @@ class ReportInput(Config):
     edit_rules: tuple[EditRule | RepeatRule, ...] = ()
     edits: str = ""
     """A glob of Parquet files of edits."""
+    earlier: dict[str, tuple[Path, ...]] = {}
+    """Intake parts of what the build was matched against, by `kind/name@version`."""
 
 
 SECTIONS = {
@@ -81,7 +83,7 @@ def write_report(path: Path, con: duckdb.DuckDBPyConnection, report: ReportInput
         _composition(con, anchors),
         _signals(histograms(con, report.rules), anchors),
         _rules(rules, rows, anchors, cases),
-        _duplicates(con, cases),
+        _duplicates(con, cases, report),
         _failures(cases),
         _edits(con, report, edits),
         _sources(report),
@@ -172,9 +174,9 @@ def _rules(rules: dict[str, Rule], rows: list[FunnelRow], anchors: dict[str, str
     return section("rules", SECTIONS["rules"], RULES_LEAD, shown)
 
 
-def _duplicates(con: duckdb.DuckDBPyConnection, cases: _Cases) -> Html:
+def _duplicates(con: duckdb.DuckDBPyConnection, cases: _Cases, report: ReportInput) -> Html:
     shown = report_cases.duplicates(cases.groups, report_examples.duplicate_counts(con), cases.pages)
-    if near := report_pairs.pairs(con):
+    if near := report_pairs.pairs(con, report.earlier):
         shown = join(shown, el("h3", "Near-duplicates side by side"), report_pairs.pair_section(near))
     return section("duplicates", SECTIONS["duplicates"], "Each names the record that was kept in its place.", shown)
 

@@ -1,16 +1,19 @@
 """Near-duplicates side by side in the report: where two texts differ, marked, with what stands around.
 
-pairs(con), pair_section(found)
+pairs(con, earlier), pair_section(found)
 """
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
 from catalog.html import Html, address, count, el, join, language
+from catalog.store import quoted
 from data.report.examples import where
 
 NEAREST, OTHERS = 3, 3
@@ -33,13 +36,17 @@ class Side(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A removed record and the one that was kept for it."""
+    """A removed record and the one that it is like."""
 
     removed: Side
     kept: Side
     jaccard: float
     threshold: float
-    evidence: dict[str, float]
+    containment: float
+    alike: int
+    """Documents of its cluster."""
+    of: str
+    """The earlier corpus or intake of the kept one, as `kind/name@version`; none where it is of this build."""
 
 
 class Piece(NamedTuple):
@@ -50,31 +57,54 @@ class Piece(NamedTuple):
     removed: str
 
 
-def pairs(con: duckdb.DuckDBPyConnection) -> list[Pair]:
-    """Some near-duplicates of this crawl: those nearest to the threshold, then others, by their ids' hash."""
+def pairs(con: duckdb.DuckDBPyConnection, earlier: Mapping[str, Sequence[Path]]) -> list[Pair]:
+    """Some near-duplicates within this crawl, then of earlier corpora: those nearest to the threshold, then others.
+
+    `earlier` has the intake parts of each corpus that the build was matched against, by `kind/name@version`.
+    """
     rows = con.execute(
-        "WITH near AS (SELECT doc_id, other_doc_id, value, threshold, evidence FROM ledger "
-        "WHERE stage = 'dedup_near' AND other_doc_id IN (SELECT doc_id FROM ledger)), "
-        f"nearest AS (FROM near ORDER BY value - threshold, doc_id LIMIT {NEAREST}), "
-        f"others AS (FROM near ANTI JOIN nearest USING (doc_id) ORDER BY md5(near.doc_id) LIMIT {OTHERS}) "
-        "SELECT * FROM (FROM nearest UNION ALL FROM others) ORDER BY value, doc_id"
+        "WITH near AS (SELECT doc_id, other_doc_id, value, threshold, evidence, reason = 'near_duplicate' AS own, "
+        "row_number() OVER (PARTITION BY own ORDER BY value - threshold, doc_id) AS place "
+        "FROM ledger WHERE stage = 'dedup_near') "
+        "SELECT doc_id, other_doc_id, value, threshold, evidence, own FROM near "
+        f"QUALIFY place <= {NEAREST} OR "
+        f"row_number() OVER (PARTITION BY own, place <= {NEAREST} ORDER BY md5(doc_id)) <= {OTHERS} "
+        "ORDER BY own DESC, value, doc_id"
     ).fetchall()
-    sides = _sides(con, sorted({doc_id for row in rows for doc_id in row[:2]}))
-    return [
-        Pair(sides[removed], sides[kept], value, threshold, json.loads(evidence))
-        for removed, kept, value, threshold, evidence in rows
-    ]
+    sides = _sides(con, sorted({doc_id for row in rows for doc_id in (row[0], row[1])}))
+    found = []
+    for removed, other, value, threshold, evidence, own in rows:
+        said = json.loads(evidence)
+        kept = sides.get(other) if own else _earlier_side(con, other, earlier.get(said["of"], ()))
+        if kept:
+            of = "" if own else said["of"]
+            found.append(Pair(sides[removed], kept, value, threshold, said["containment"], said["cluster"], of))
+    return found
+
+
+_SHOWN = f"doc_id, url, lang, n_chars::BIGINT, left(text, {MOST_CHARS})"
 
 
 def _sides(con: duckdb.DuckDBPyConnection, doc_ids: list[str]) -> dict[str, Side]:
     if not doc_ids:
         return {}
     rows = con.execute(
-        f"SELECT doc_id, url, lang, n_chars::BIGINT, left(text, {MOST_CHARS}) FROM intake "
-        f"WHERE doc_id IN (SELECT unnest(?)) AND {where(con, doc_ids)}",
-        [doc_ids],
+        f"SELECT {_SHOWN} FROM intake WHERE doc_id IN (SELECT unnest(?)) AND {where(con, doc_ids)}", [doc_ids]
     ).fetchall()
     return {row[0]: Side(*row) for row in rows}
+
+
+def _earlier_side(con: duckdb.DuckDBPyConnection, doc_id: str, parts: Sequence[Path]) -> Side | None:
+    """A record of an earlier intake, from the one part that can have it; None where that is gone meanwhile."""
+    source, _, ordinal = doc_id.partition(":")
+    begins = {int(part.stem.partition("-")[2]): part for part in parts if part.parents[1].name == source}
+    begin = max((first for first in begins if first <= int(ordinal)), default=None)
+    if begin is None or not begins[begin].exists():
+        return None
+    row = con.execute(
+        f"SELECT {_SHOWN} FROM read_parquet({quoted(str(begins[begin]))}) WHERE ordinal = {int(ordinal)}"
+    ).fetchone()
+    return Side(*row) if row else None
 
 
 def differences(kept: str, removed: str) -> list[list[Piece]]:
@@ -97,12 +127,12 @@ def pair_section(found: list[Pair]) -> Html:
 
 
 def _pair(pair: Pair) -> Html:
-    said = f"Jaccard {pair.jaccard:.3f} ≥ {pair.threshold:g}, containment {pair.evidence['containment']:.3f}, "
-    said += f"{count(int(pair.evidence['cluster']))} alike"
+    said = f"Jaccard {pair.jaccard:.3f} ≥ {pair.threshold:g}, containment {pair.containment:.3f}, "
+    said += f"{count(pair.alike)} alike"
     places = differences(pair.kept.text, pair.removed.text)
     kept = [join("…", *(_marked(each.same, each.kept, "ins") for each in place), "…") for place in places]
     removed = [join("…", *(_marked(each.same, each.removed, "del") for each in place), "…") for place in places]
-    return el("div", _column("Kept", pair.kept, kept, said, "kept"),
+    return el("div", _column(f"Earlier, in {pair.of}" if pair.of else "Kept", pair.kept, kept, said, "kept"),
               _column("Dropped", pair.removed, removed, said, "dropped"), cls="sides group")  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from near_toys import edited, find, prose, signed, write_part
 
-from data.dedup import clusters
+from data.dedup import clusters, keys, store
+from data.dedup import history as dedup_history
 from data.dedup.clusters import best_keeper, buckets, choose
 from data.dedup.config import NearConfig
 from data.dedup.grams import hash_grams
 from data.dedup.history import EarlierFile
 from data.dedup.near import Ranked, near_duplicates
+from data.dedup.spill import HALF, halves, join_halves
 from data.dedup.verify import overlap
 
 FEW = NearConfig(hashes=64, recall=0.9)
@@ -153,18 +155,37 @@ def test_a_cluster_has_its_size_on_record():
     assert found.pairs == 6, "only the kept one is compared with the others"
 
 
-@given(st.integers(1, 6), st.integers(2, 60), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
-def test_rounds_give_what_a_plain_greedy_walk_gives(bands: int, documents: int, seed: int):
+class Toy:
+    """Band keys in memory: uint32[bands, documents], given out in `shares` ranges of the keys."""
+
+    def __init__(self, keys: np.ndarray, shares: int = 1) -> None:
+        self.keys, self.bands, self.shares = keys, len(keys), shares
+
+    def sorted(self, band: int):
+        tagged = np.sort(join_halves(self.keys[band], np.arange(self.keys.shape[1])))
+        yield from (tagged[(tagged >> HALF) % self.shares == share] for share in range(self.shares))
+
+    def of(self, band: int) -> np.ndarray:
+        return self.keys[band]
+
+
+@given(st.integers(1, 6), st.integers(2, 60), st.integers(0, 1000), st.sampled_from([1, 3, 20, 10**6]))
+@settings(max_examples=60, deadline=None)
+def test_rounds_give_what_a_plain_greedy_walk_gives(bands: int, documents: int, seed: int, at_once: int):
+    """Whatever of it is in memory at once."""
     chosen = np.random.default_rng(seed)
     keys = chosen.integers(0, 12, (bands, documents)).astype(np.uint32)
     like = np.triu(chosen.random((documents, documents)) < 0.4, 1)
+    asked: list[tuple[int, int]] = []
 
     def prove(kept, others):
+        asked.extend(zip(kept.tolist(), others.tolist(), strict=True))
         holds = like[kept, others]
         return holds, np.ones(holds.sum()), np.ones(holds.sum())
 
-    edges = choose(*buckets(keys), documents, prove, 10**9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters, "AT_ONCE", at_once)
+        edges = choose(buckets(Toy(keys, shares=1 + seed % 3)), documents, prove, 10**9)
     kept: list[int] = []
     gone = set()
     for document in range(documents):
@@ -172,6 +193,7 @@ def test_rounds_give_what_a_plain_greedy_walk_gives(bands: int, documents: int, 
         gone |= {document} if mates else set()
         kept += [] if mates else [document]
     assert set(edges.other[best_keeper(edges)].tolist()) == gone
+    assert len(asked) == len(set(asked)) == edges.pairs, "no pair is compared twice"
 
 
 def test_a_bucket_that_asks_for_too_much_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch):
@@ -180,13 +202,37 @@ def test_a_bucket_that_asks_for_too_much_is_cut_and_counted(monkeypatch: pytest.
     def prove(kept, others):
         return np.zeros(len(kept), bool), np.zeros(0), np.zeros(0)
 
-    edges = choose(*buckets(keys), 300, prove, bucket_pairs=1000)
+    edges = choose(buckets(Toy(keys)), 300, prove, bucket_pairs=1000)
     assert (edges.cut_buckets, edges.pairs) == (1, 299 + 298 + 297 + 296)
     monkeypatch.setattr(clusters, "LARGE_BUCKET", 10)
     both = np.stack((np.zeros(300, np.uint32), np.arange(300, dtype=np.uint32) // 2))
-    bucket, document = buckets(both)
+    (entries,) = buckets(Toy(both)).groups(10**6)
+    bucket, document = halves(entries)
     assert np.bincount(bucket).tolist() == [2] * 300, "the large bucket is split by the next band's keys"
     assert document.max() == 299
+
+
+def test_files_and_stretches_of_any_size_give_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is in memory at once, how many files stay open: none of it is seen in what is found."""
+    files = [families(seed)[:-3] for seed in (3, 4, 5, 6)]
+    old = write_part(tmp_path, [text for texts in files for text in texts[:1]], source="a" * 12)
+    history = [EarlierFile("corpora/web@1", signed(old, FEW))]
+    for against in ((), history):
+        answers = []
+        for few in (False, True):
+            if few:
+                monkeypatch.setattr(clusters, "AT_ONCE", 5)
+                monkeypatch.setattr(keys, "RANGE_ROWS", 4)
+                monkeypatch.setattr(store, "MOST_OPEN", 1)
+                monkeypatch.setattr(dedup_history, "AT_ONCE", 1)
+            found, texts = find(tmp_path / "few", files, FEW, history=against, spill=tmp_path / "spill")
+            columns = (found.document, found.keeper, found.jaccard, found.containment, found.cluster)
+            rows = zip(*(column.tolist() for column in columns), found.earlier, strict=True)
+            answers.append(sorted((texts[row[0]], *row[1:]) for row in rows))
+        monkeypatch.undo()
+        assert answers[0] == answers[1]
+        assert answers[0]
+    assert not list((tmp_path / "spill").iterdir()), "its files have no names: nothing is left to clear"
 
 
 def test_against_history_only_the_new_are_removed_and_the_older_is_named(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Band keys on the disk: found whatever they were merged from, the same bytes in any order, whole or not there."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from near_toys import edited, find, prose, signed, write_part
 
+from catalog.home import Home
+from catalog.lineage import collect, garbage
+from catalog.locks import hold, lock_of
 from data.dedup import segments
 from data.dedup.bands import Bands
 from data.dedup.config import NearConfig
@@ -114,6 +118,9 @@ def test_of_many_copies_in_history_the_kept_one_is_found(tmp_path: Path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from catalog.home import Home
+from catalog.lineage import collect, garbage
+from catalog.locks import hold, lock_of
 from data.dedup import segments
 from data.dedup.bands import Bands
 honest, calls = segments._high_of, []
@@ -136,3 +143,26 @@ def test_a_merge_that_is_killed_leaves_the_store_as_it_was(tmp_path: Path):
     assert len(list(tmp_path.rglob("*.partial"))) == 1
     assert len(cover(paths, BANDS, merge=True)) == 1
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_gc_takes_merged_keys_that_newer_ones_have_replaced_but_none_during_a_build(tmp_path: Path):
+    home = Home(tmp_path)
+    paths = shelf(tmp_path, [np.full((2, 3), at, np.uint32) for at in range(64)])
+    for stop in range(8, 65, 8):
+        pieces = cover(paths[:stop], BANDS, merge=True)
+    assert [len(piece.members) for piece in pieces] == [64]
+    merged = set((tmp_path / "intake" / ".merged").iterdir())
+    assert len(merged) == 8
+    with hold(lock_of(home.artifact("corpora", "web", "1"))):
+        assert garbage(home) == []
+    found = garbage(home)
+    assert {removal.path for removal in found} == merged - {pieces[0].path}
+    with hold(lock_of(home.artifact("corpora", "web", "1"))):  # begun between looking and collecting
+        assert collect(home, found) == []
+    old = Segment(found[0].path)
+    assert collect(home, found) == found
+    assert len(old.find(0, np.arange(64, dtype=np.uint32))[1]) == old.rows, "who reads it reads on"
+    assert garbage(home) == []
+    assert [piece.path for piece in cover(paths, BANDS, merge=True)] == [pieces[0].path]
+    shutil.rmtree(tmp_path / "intake" / f"{5:012x}")
+    assert [removal.path for removal in garbage(home)] == [pieces[0].path], "an intake that it holds is gone"

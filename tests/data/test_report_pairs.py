@@ -5,6 +5,7 @@ from pathlib import Path
 from near_toys import corpus, edited, prose
 
 from catalog.home import Home
+from data.dedup.config import DedupConfig
 from data.report.pairs import Piece, differences
 
 
@@ -36,3 +37,17 @@ def test_the_report_shows_a_pair_with_its_proof_and_marks(home: Home, tmp_path: 
     assert "<script" not in page
     assert "<ins>script</ins>" in page
     assert "<del>b</del>" in page
+
+
+def test_the_report_shows_a_pair_across_corpora(home: Home, tmp_path: Path):
+    """The older text comes from the intake of its own corpus."""
+    corpus(tmp_path, "old", {"old": f"{prose(1, 200)} turned by the river", "other": prose(2)}, home)
+    built = corpus(
+        tmp_path, "new", {"new": f"{prose(1, 200)} turned by the lake"}, home, dedup=DedupConfig(against=("toy@1",))
+    )
+    page = (home.artifact("corpora", "toy", built.record.version) / "report.html").read_text()
+    assert "Earlier, in corpora/toy@1" in page
+    assert "<ins>river</ins>" in page
+    assert "<del>lake</del>" in page
+    assert "https://example.org/old/old" in page
+    assert "is of an earlier corpus" in page
