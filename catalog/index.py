@@ -190,6 +190,7 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "runs", [_run_row(record) for record in fresh if record.kind == "runs"])
     insert_rows(con, "checkpoints", [row for record in fresh for row in _checkpoint_rows(home, record)])
     insert_rows(con, "models", [_model_row(record) for record in fresh if record.kind == "models"])
+    insert_rows(con, "evaluations", [row for record in fresh for row in _evaluation_rows(record)])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table) if home.relative(path) not in there]
         if paths:
@@ -365,6 +366,14 @@ def _model_row(record: Record) -> Row:
     fields = {name: record.config.get(name) for name in ("run", "parent", "kind", "parameters")}
     path = f"{record.kind}/{record.name}/{record.version}"
     return {"model": record.name, "version": record.version, **fields, "path": path}
+
+
+def _evaluation_rows(record: Record) -> Iterator[Row]:
+    """What was measured of a model, as its own record or that of a comparison says."""
+    rows = record.counts.get("evaluations", []) if record.kind in ("models", "evaluations") else []
+    own = {"model": record.name, "version": record.version, "created_at": _time(record.created)}
+    for row in rows if isinstance(rows, list) else []:
+        yield {**own, **_object(record, "evaluations", row)}
 
 
 def _mixture_rows(record: Record) -> Iterator[Row]:

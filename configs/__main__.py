@@ -25,6 +25,9 @@ VERBS = {
     "pretrain": "pretrain.main",
     "pretrain-rank": "pretrain.rank_main",
     "resume": "pretrain.resume_main",
+    "watch": "watch.main",
+    "report": "report.main",
+    "ablate": "stories.ablate.main",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 
