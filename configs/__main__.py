@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in VERBS:
         print(f"{__doc__}\nverbs: {', '.join(VERBS)}", file=sys.stderr if argv else sys.stdout)
         return 2 if argv and argv[0] not in ("-h", "--help") else 0
-    module, _, function = VERBS[argv[0]].partition(".")
+    module, _, function = VERBS[argv[0]].rpartition(".")
     return getattr(importlib.import_module(f"configs.{module}"), function)(argv[1:])
 
 
