@@ -80,12 +80,27 @@ dataset *args: (_setup "data")
 datasets *args: (_setup "data")
     @{{ python }} -P -m configs datasets "$@"
 
+# Live curves of a run in the terminal: `just watch RUN [--once]`
+[no-cd, no-exit-message]
+watch *args: (_setup "data" "training")
+    @{{ python }} -P -m configs watch "$@"
+
+# Write a run's HTML report anew: `just report RUN`
+[no-cd, no-exit-message]
+report *args: (_setup "data" "training")
+    @{{ python }} -P -m configs report "$@"
+
+# Which of two corpora makes the better model? `just ablate [web@2 web@1] [model=tiny tokens=1e6 seeds=3] [--dry-run]`
+[no-cd, no-exit-message]
+ablate *args: (_setup "data" "training")
+    @{{ python }} -P -m configs ablate "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")
     @{{ python }} -P -m catalog sql "$@"
 
-# What an artifact was made from: `just trace corpora/docs@1`
+# What an artifact was made from: `just trace corpora/docs@1`; of a run down to hosts: `just trace run tiny`
 [no-cd, no-exit-message]
 trace *args: (_setup "data")
     @{{ python }} -P -m catalog trace "$@"

@@ -22,7 +22,7 @@ from catalog.index import rebuild, rebuild_sound
 from catalog.lineage import Node
 from catalog.progress import stage_progress
 from catalog.records import RECORD, Record, readable
-from catalog.store import Catalog, discard
+from catalog.store import Catalog, discard, quoted
 from catalog.tables import size, table
 
 MAX_BRANCHES = 20
@@ -103,20 +103,52 @@ def _shell(given: argparse.Namespace) -> int:
 
 
 def _trace_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ref", help="name, name@version, kind/name@version, or a document's id")
+    parser.add_argument(
+        "words", nargs="+", metavar="ref", help="name, name@version, kind/name@version, `run NAME`, or a document's id"
+    )
     parser.add_argument("--all", action="store_true", help=f"show more than {MAX_BRANCHES} inputs of an artifact")
 
 
 def _trace(given: argparse.Namespace) -> int:
-    if re.fullmatch(rf"[0-9a-f]{{{SHORT}}}:\d+", given.ref):
-        return _trace_document(given.home, given.ref)
-    record = _resolved(given.home, given.ref)
+    most = None if given.all else MAX_BRANCHES
+    ref = _traced(given.words)
+    if re.fullmatch(rf"[0-9a-f]{{{SHORT}}}:\d+", ref):
+        return _trace_document(given.home, ref)
+    record = _resolved(given.home, ref)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(_tree(lineage.trace(given.home, record), None if given.all else MAX_BRANCHES))
+    console.print(_tree(lineage.trace(given.home, record), most))
+    if record.kind == "runs":
+        console.print(_run_sources(given.home, record.name, most), markup=False)
     users = lineage.used_by(given.home, record)
     if users:
         console.print(f"used by {', '.join(users)}", markup=False)
     return 0
+
+
+def _traced(words: list[str]) -> str:
+    """The artifact that is meant: `run zh-small` is runs/zh-small."""
+    if len(words) == 1:
+        return words[0]
+    if len(words) == 2 and words[0] == "run":
+        return f"runs/{words[1]}"
+    raise BadInput(
+        f"trace one thing at a time, not {' '.join(words)!r}: just trace docs@1, or just trace run zh-small."
+    )
+
+
+def _run_sources(home: Home, run: str, most: int | None) -> str:
+    """The hosts and crawl files that a run's tokens come from, most tokens first."""
+    tables = []
+    with Catalog.open(home) as catalog:
+        for title, column in (("host", "host"), ("crawl file", "source")):
+            rows = catalog.con.execute(
+                f"SELECT coalesce({column}, '(none)'), sum(documents)::BIGINT, sum(tokens)::BIGINT, sum(share) "
+                f"FROM run_sources({quoted(run)}) GROUP BY 1 ORDER BY 3 DESC, 1"
+            ).fetchall()
+            shown = [[name, documents, tokens, f"{share:.1%}"] for name, documents, tokens, share in rows[:most]]
+            rest = f"\n… and {len(rows) - len(shown):,} more (--all shows them)" if len(shown) < len(rows) else ""
+            tables.append(table([title, "documents", "tokens", "share"], shown) + rest)
+    return "\n\n".join(tables)
 
 
 def _resolved(home: Home, text: str) -> Record:
@@ -305,7 +337,7 @@ COMMANDS = {
     "shell": Command("Ask in SQL, one question after another.", "  python -m catalog shell", _shell_arguments, _shell),
     "trace": Command(
         "What an artifact or a document was made from.",
-        "  just trace corpora/docs@1\n  just trace docs\n  just trace 0123456789ab:42",
+        "  just trace corpora/docs@1\n  just trace docs\n  just trace run tiny\n  just trace 0123456789ab:42",
         _trace_arguments,
         _trace,
     ),

@@ -10,12 +10,10 @@ Records are the truth. A record that has changed since it was registered makes t
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-from pydantic import JsonValue
 
 from catalog import migrations
 from catalog.commands import disk_is_full
@@ -23,9 +21,20 @@ from catalog.errors import BadInput, Damaged
 from catalog.home import Home
 from catalog.ids import parse_ref
 from catalog.records import RECORD, FileEntry, Record, load_record, readable, version_order, walk
+from catalog.rows import (
+    Row,
+    checkpoint_rows,
+    dataset_row,
+    evaluation_rows,
+    fields_of,
+    mixture_rows,
+    model_row,
+    moment,
+    run_row,
+    stage_rows,
+    token_rows,
+)
 from catalog.store import Catalog, first_line, quoted, registered_path, texts
-
-Row = dict[str, object]
 
 
 class Registered(NamedTuple):
@@ -186,13 +195,14 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "artifacts", [_artifact_row(record) for record in fresh])
     insert_rows(con, "files", [row for record in fresh for row in _file_rows(record)])
     insert_rows(con, "sources", [_source_row(record) for record in fresh if record.kind == "intake"])
-    insert_rows(con, "stages", [row for record in fresh for row in _stage_rows(record)])
-    insert_rows(con, "tokens", [row for record in fresh for row in _token_rows(record)])
-    insert_rows(con, "mixtures", [row for record in fresh for row in _mixture_rows(record)])
-    insert_rows(con, "runs", [_run_row(record) for record in fresh if record.kind == "runs"])
-    insert_rows(con, "checkpoints", [row for record in fresh for row in _checkpoint_rows(home, record)])
-    insert_rows(con, "datasets", [_dataset_row(record) for record in fresh if record.kind == "datasets"])
-    insert_rows(con, "models", [_model_row(record) for record in fresh if record.kind == "models"])
+    insert_rows(con, "stages", [row for record in fresh for row in stage_rows(record)])
+    insert_rows(con, "tokens", [row for record in fresh for row in token_rows(record)])
+    insert_rows(con, "mixtures", [row for record in fresh for row in mixture_rows(record)])
+    insert_rows(con, "runs", [run_row(record) for record in fresh if record.kind == "runs"])
+    insert_rows(con, "checkpoints", [row for record in fresh for row in checkpoint_rows(home, record)])
+    insert_rows(con, "datasets", [dataset_row(record) for record in fresh if record.kind == "datasets"])
+    insert_rows(con, "models", [model_row(record) for record in fresh if record.kind == "models"])
+    insert_rows(con, "evaluations", [row for record in fresh for row in evaluation_rows(record)])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table) if home.relative(path) not in there]
         if paths:
@@ -273,7 +283,7 @@ def _artifact_row(record: Record) -> Row:
     return {
         **key_of(record)._asdict(),
         "version_sort": version_sort(record.version),
-        "created_at": _time(record.created),
+        "created_at": moment(record.created),
         "fingerprint": record.fingerprint,
         "inputs": record.inputs,
         "config": record.config,
@@ -292,9 +302,9 @@ def _file_rows(record: Record) -> Iterator[Row]:
 
 
 def _source_row(record: Record) -> Row:
-    source = _object(record, "source", record.config.get("source"))
+    source = fields_of(record, "source", record.config.get("source"))
     counts = record.counts
-    skipped = _object(record, "skipped", counts.get("skipped", {}))
+    skipped = fields_of(record, "skipped", counts.get("skipped", {}))
     return {
         "source_id": source["source_id"],
         "intake": str(record.ref),
@@ -308,88 +318,5 @@ def _source_row(record: Record) -> Row:
         "failed": counts.get("failed", 0),
         "skipped_records": sum(count for count in skipped.values() if isinstance(count, int)),
         "skipped_by_type": skipped,
-        "registered_at": _time(record.created),
+        "registered_at": moment(record.created),
     }
-
-
-def _stage_rows(record: Record) -> Iterator[Row]:
-    stages = record.counts.get("stages", []) if record.kind == "corpora" else []
-    for position, stage in enumerate(stages if isinstance(stages, list) else []):
-        fields = _object(record, "stages", stage)
-        names = ("stage", "docs_in", "docs_kept", "docs_dropped", "docs_failed", "seconds", "cpu_seconds")
-        values = {name: fields.get(name) for name in names}
-        yield {"corpus": record.name, "version": record.version, "position": position, **values}
-
-
-def _token_rows(record: Record) -> Iterator[Row]:
-    """A row for each stream; several corpora are named one after another."""
-    streams = record.config.get("streams", []) if record.kind == "tokens" else []
-    corpora = [parse_ref(text.partition("/")[2]) for text in record.inputs if text.startswith("corpora/")]
-    for stream in streams if isinstance(streams, list) else []:
-        fields = _object(record, "streams", stream)
-        yield {
-            "tokens_id": str(record.ref),
-            "corpus": ",".join(ref.name for ref in corpora),
-            "version": ",".join(ref.version for ref in corpora),
-            "tokenizer": record.config.get("tokenizer"),
-            "sequence_length": record.config.get("sequence_length"),
-            **{name: fields.get(name) for name in ("domain", "lang", "samples", "tokens")},
-        }
-
-
-def _run_row(record: Record) -> Row:
-    """A run as its record last said; `just ls` and `just watch` know whether a process is at it now."""
-    counts = record.counts
-    inputs = {kind: ref for kind, _, ref in (text.partition("/") for text in record.inputs)}
-    return {
-        "run": record.name,
-        "kind": counts.get("kind"),
-        "parent_model": inputs.get("models", ""),
-        "recipe": counts.get("recipe"),
-        "mixture": inputs.get("mixtures", ""),
-        "tokens_id": counts.get("tokens_id"),
-        "started_at": _time(record.created),
-        "status": counts.get("status"),
-        "tokens": counts.get("tokens"),
-        "config": record.config,
-    }
-
-
-def _checkpoint_rows(home: Home, record: Record) -> Iterator[Row]:
-    """The checkpoints that are still there: a run keeps the last and the best."""
-    saved = record.counts.get("checkpoints", []) if record.kind == "runs" else []
-    for checkpoint in saved if isinstance(saved, list) else []:
-        fields = _object(record, "checkpoints", checkpoint)
-        if (home.root / str(fields["path"])).exists():
-            yield {"run": record.name, **{name: fields[name] for name in ("step", "tokens", "path", "bytes")}}
-
-
-def _model_row(record: Record) -> Row:
-    fields = {name: record.config.get(name) for name in ("run", "parent", "kind", "parameters")}
-    path = f"{record.kind}/{record.name}/{record.version}"
-    return {"model": record.name, "version": record.version, **fields, "path": path}
-
-
-def _dataset_row(record: Record) -> Row:
-    counts = {name: record.counts.get(name) for name in ("kind", "rows", "train", "held_out", "dropped", "failed")}
-    return {"dataset": record.name, "version": record.version, **counts, "config": record.config}
-
-
-def _mixture_rows(record: Record) -> Iterator[Row]:
-    shares = record.counts.get("shares", []) if record.kind == "mixtures" else []
-    for share in shares if isinstance(shares, list) else []:
-        yield {"mixture": record.name, "version": record.version, **_object(record, "shares", share)}
-
-
-def _object(record: Record, field: str, value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        raise Damaged(f"the record of {record.kind}/{record.ref} has no {field}: delete its folder and build it again.")
-    return value
-
-
-def _time(created: str) -> str | None:
-    """A record's time in UTC without offset, as the catalog's timestamps are."""
-    if not created:
-        return None
-    moment = datetime.fromisoformat(created)
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ") if moment.tzinfo else created

@@ -27,6 +27,9 @@ VERBS = {
     "pretrain": "pretrain.main",
     "pretrain-rank": "pretrain.rank_main",
     "resume": "pretrain.resume_main",
+    "watch": "watch.main",
+    "report": "report.main",
+    "ablate": "stories.ablate.main",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 
@@ -36,7 +39,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in VERBS:
         print(f"{__doc__}\nverbs: {', '.join(VERBS)}", file=sys.stderr if argv else sys.stdout)
         return 2 if argv and argv[0] not in ("-h", "--help") else 0
-    module, _, function = VERBS[argv[0]].partition(".")
+    module, _, function = VERBS[argv[0]].rpartition(".")
     return getattr(importlib.import_module(f"configs.{module}"), function)(argv[1:])
 
 

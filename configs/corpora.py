@@ -73,6 +73,11 @@ def raw() -> CorpusConfig:
     return CorpusConfig(name="raw", rules=FORM)
 
 
+def docs_raw() -> CorpusConfig:
+    """The default crawl as it was read, under the name raw: what `just ablate` holds docs against"""
+    return raw().variant(input=docs().input, domain=docs().domain, read=docs().read)
+
+
 def common_crawl(crawl: str = "CC-MAIN-2025-05", files: int = 1) -> CorpusConfig:
     """The first files of a Common Crawl snapshot, streamed: crawl=CC-MAIN-2026-10 files=4"""
     return web().variant(name="common-crawl", input=tuple(common_crawl_paths(crawl, files, "warc")))
@@ -83,5 +88,6 @@ CORPORA: Mapping[str, Callable[..., CorpusConfig]] = {
     "web": web,
     "strict": strict,
     "raw": raw,
+    "docs-raw": docs_raw,
     "common-crawl": common_crawl,
 }

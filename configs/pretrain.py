@@ -32,6 +32,7 @@ from training.runs.config import RunConfig
 from training.runs.heldout import Scorer
 from training.runs.job import Job, plan
 from training.runs.pretrain import Hands, Resume, Trained, pretrain, resume, train_launched
+from training.runs.report.page import write_report
 
 DEFAULT_MIXTURE = "docs"
 WARMUP = 0.05
@@ -156,6 +157,7 @@ def _print_trained(done: Trained, home: Home, console: Console) -> None:
     console.print(
         f"{name}: {counts['step']:,} steps, {counts['tokens']:,} tokens{heldout}\n"
         f"model    {Path(home.artifact('models', done.model.name, done.model.version))}\n"
+        f"report   {write_report(home, name)}\n"
         f"ask      just sql \"FROM batch_documents('{name}', 1)\"\n"
         f"         just sql \"FROM run_sources('{name}')\"\n"
         f"next     just sft parent={done.model.ref}",

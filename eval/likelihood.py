@@ -2,7 +2,7 @@
 
 >>> sums = score(forward, [("web", batch, bytes_of_rows), …])
 >>> rates(sums)["web"]
-{'loss': 3.21, 'bits_per_byte': 1.07, 'perplexity': 24.8}
+{'loss': 3.21, 'bits_per_byte': 1.07, 'perplexity': 24.8, 'tokens': 30720.0}
 
 Bits a byte compare models with different tokenizers: the loss is divided by the bytes of the text that the counted
 tokens stand for, so that a larger vocabulary is no advantage in itself (The Pile, arXiv 2101.00027, section 3.1).
@@ -37,7 +37,7 @@ def score(forward: Forward, batches: Iterable[tuple[str, Any, float]]) -> dict[s
 
 
 def rates(sums: Mapping[str, Sums]) -> dict[str, dict[str, float]]:
-    """Loss, bits a byte and perplexity of every group, and of `all` together (each token weighing the same)."""
+    """Loss, bits a byte, perplexity and counted tokens of every group, and of `all` (each token weighing the same)."""
     total = Sums()
     for one in sums.values():
         total = total.plus(one)
@@ -50,4 +50,5 @@ def _rates(sums: Sums) -> dict[str, float]:
         "loss": loss,
         "bits_per_byte": sums.nats / math.log(2) / sums.bytes if sums.bytes else math.nan,
         "perplexity": math.exp(min(loss, 700.0)),
+        "tokens": sums.tokens,
     }

@@ -131,8 +131,7 @@ class Recorder(Callback):
             "data_wait_seconds": self._waited,
             **self._hardware(state, read, taken),
         }
-        for name, value in values.items():
-            self.rows.metric(step, name, float(value))
+        self.rows.metrics(step, {name: float(value) for name, value in values.items()})
         self._bar.advance(1, note=f"loss {loss:.3f}, {read / taken:,.0f} tokens/s")
 
     def _hardware(self, state: State, tokens: int, seconds: float) -> dict[str, float]:

@@ -22,6 +22,7 @@ from training.models.objectives import Vocabulary, objective, objective_for
 from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
 from training.runs.folder import Reading, RunFolder, RunState
+from training.runs.outlets import check_loggers
 from training.tokenizers.load import LoadedTokenizer, load_tokenizer
 from training.tokens.reading import check_shards
 
@@ -173,6 +174,7 @@ def _sized(config: RunConfig, home: Home, tokenizer: LoadedTokenizer, parent: Re
 
 def _check(job: Job) -> None:
     config, schedule = job.config, job.schedule
+    check_loggers(config.loggers)
     schedule.check_world(job.processes)
     objective(config.objective, job.vocabulary, config.seed)
     config.schedule.check(job.total_tokens)

@@ -3,20 +3,26 @@
 >>> record = publish_model(job, state)
 """
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 
 from catalog.errors import NotFound
 from catalog.index import register
 from catalog.records import RECORD, Record, file_entry, fingerprint, load_record, next_version, now, write_record
-from catalog.store import Catalog
+from catalog.store import Catalog, quoted
 from training.models.build import build
 from training.models.config import parameters
 from training.models.export import export
+from training.runs.curves import read_curves
 from training.runs.folder import Checkpoint, RunState
+from training.runs.heldout import Rates
 from training.runs.job import Job
 
+CARD_HOSTS = 20
 WEIGHTS = "weights.pt"
 """Beside the last checkpoint: the whole weights (averaged where asked) by the names of Hugging Face."""
 
@@ -32,10 +38,13 @@ def publish_model(job: Job, state: RunState) -> Record:
             return record
     version = next_version(home, "models", name)
     folder = home.artifact("models", name, version)
+    rates = heldout_rates(job, last.step)
     hf = build(job.model, seed=job.config.seed, eos_id=job.tokenizer.eos_id, pad_id=job.tokenizer.pad_id)
     hf.load_state_dict(_weights(job, last), strict=False)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    differences = export(hf, folder, tokenizer=job.tokenizer.folder, card=_card(job, state), precision=job.precision)
+    differences = export(
+        hf, folder, tokenizer=job.tokenizer.folder, card=_card(job, state, rates), precision=job.precision
+    )
     record = Record(
         kind="models",
         name=name,
@@ -57,7 +66,12 @@ def publish_model(job: Job, state: RunState) -> Record:
         },
         fingerprint=identity,
         files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={"tokens": last.tokens, "logit_difference": dict(differences), "heldout_loss": last.heldout_loss},
+        counts={
+            "tokens": last.tokens,
+            "logit_difference": dict(differences),
+            "heldout_loss": last.heldout_loss,
+            "evaluations": list(_evaluations(rates)),
+        },
         created=now(),
     )
     write_record(home, record)
@@ -78,30 +92,69 @@ def _weights(job: Job, last: Checkpoint) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)
 
 
-def _card(job: Job, state: RunState) -> str:
-    """What the catalog knows of the model, for people."""
-    rows = [
-        f"| {row.phase} | {row.domain} | {row.lang} | {row.share:.1%} | {row.budget_tokens:,} | {row.epochs:.2f} |"
-        for row in job.mixture.plan.rows()
-    ]
+def heldout_rates(job: Job, step: int) -> Rates:
+    """The held-out rates that are on record for a step, by domain and name."""
+    seen, found = read_curves(job.home, job.config.run), {}
+    for metric, points in seen.series.items():
+        value = dict(points).get(step)
+        if metric.startswith("heldout/") and value is not None:
+            _, domain, name = metric.split("/")
+            found.setdefault(domain, {})[name] = value
+    return found
+
+
+def _evaluations(rates: Rates) -> Iterator[dict[str, JsonValue]]:
+    """Rows of `evaluations`: n counts tokens."""
+    for domain, values in rates.items():
+        for metric in ("loss", "bits_per_byte"):
+            if math.isfinite(values[metric]):
+                n = int(values["tokens"])
+                yield {"task": f"heldout/{domain}", "metric": metric, "value": values[metric], "stderr": None, "n": n}
+
+
+def _card(job: Job, state: RunState, rates: Rates) -> str:
+    """What the catalog knows of the model, for people (https://huggingface.co/docs/hub/model-cards)."""
     last = state.last
     assert last
-    heldout = f", held-out loss {last.heldout_loss:.3f} nats a token" if last.heldout_loss is not None else ""
-    return "\n".join(
-        [
-            f"# {job.config.run}",
-            "",
-            f"A {job.model.family} model of {parameters(job.model):,} parameters, trained for {last.step:,} steps and "
-            f"{last.tokens:,} tokens{heldout}.",
-            "",
-            f"Mixture {job.mixture.ref}, tokenizer {job.tokenizer.ref}, objective {job.config.objective.kind}, seed "
-            f"{job.config.seed}.",
-            "",
-            "| phase | domain | language | share | tokens | epochs |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            f"Where the text comes from: `just sql \"FROM run_sources('{job.config.run}')\"`.",
-            "",
-        ]
-    )
+    shares = [
+        [row.phase, row.domain, row.lang, f"{row.share:.1%}", f"{row.budget_tokens:,}", f"{row.epochs:.2f}"]
+        for row in job.mixture.plan.rows()
+    ]
+    measured = [
+        [domain, f"{of['loss']:.3f}", f"{of['bits_per_byte']:.3f}", f"{of['tokens']:,.0f}"]
+        for domain, of in rates.items()
+    ]
+    heldout = _markdown(["domain", "loss, nats a token", "bits a byte", "tokens"], measured)
+    parts = [
+        "---\nlibrary_name: transformers\nlicense: unknown\n---",
+        f"# {job.config.run}",
+        f"A {job.model.family} model of {parameters(job.model):,} parameters, trained for {last.step:,} steps and "
+        f"{last.tokens:,} tokens: mixture {job.mixture.ref}, tokenizer {job.tokenizer.ref}, objective "
+        f"{job.config.objective.kind}, seed {job.config.seed}.",
+        "## Held-out text",
+        heldout if measured else "None was measured.",
+        "## Mixture",
+        _markdown(["phase", "domain", "language", "share", "tokens", "epochs"], shares),
+        "## Sources",
+        _markdown(["host", "tokens", "share"], _hosts(job)),
+        f"All of them, with crawl files: `just sql \"FROM run_sources('{job.config.run}')\"`.",
+        "## Licence",
+        "Unknown: the catalog does not say what the licences of these pages allow. Look at the sources before you pass "
+        "the model on.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _hosts(job: Job) -> list[list[str]]:
+    """Where most of the tokens come from, as far as the checkpoints have it on record."""
+    with Catalog.open(job.home) as catalog:
+        rows = catalog.con.execute(
+            "SELECT coalesce(host, '(no host)'), sum(tokens)::BIGINT, sum(share) "
+            f"FROM run_sources({quoted(job.config.run)}) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {CARD_HOSTS}"
+        ).fetchall()
+    return [[host, f"{tokens:,}", f"{share:.1%}"] for host, tokens, share in rows]
+
+
+def _markdown(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

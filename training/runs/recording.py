@@ -7,7 +7,7 @@
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from catalog.home import written
 from training.runs.folder import TABLES, rows_file
+from training.runs.outlets import Outlet
 
 Ids = NDArray[np.int64]
 
@@ -65,6 +66,8 @@ class Rows:
     rank: int
     first: int = 1
     """The first step that they belong to."""
+    outlets: list[Outlet] = field(default_factory=list, repr=False)
+    """Where metrics go besides, on the first process."""
     _metrics: list[tuple[int, str, float]] = field(default_factory=list, repr=False)
     _batches: list[tuple[int, Sequence[str], Ids, Ids]] = field(default_factory=list, repr=False)
     _losses: list[tuple[int, Ids, NDArray[np.float32], Ids]] = field(default_factory=list, repr=False)
@@ -72,6 +75,13 @@ class Rows:
     def metric(self, step: int, name: str, value: float) -> None:
         """A measured value."""
         self._metrics.append((step, name, value))
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Measured values by name, which outlets are told of too."""
+        for name, value in values.items():
+            self.metric(step, name, value)
+        for outlet in self.outlets:
+            outlet.say(step, values)
 
     def batch(self, step: int, domains: Sequence[str], sample_ids: Ids, hashes: Ids) -> None:
         """What this process consumed in a step."""
@@ -103,6 +113,8 @@ class Rows:
                 _write(path, SCHEMAS[table], self.run, self.attempt, columns[table])
                 done.append((path, count))
         self._metrics, self._batches, self._losses, self.first = [], [], [], last + 1
+        for outlet in self.outlets:
+            outlet.saved()
         return done
 
     def _metric_columns(self) -> list:

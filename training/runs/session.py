@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from composer import State, Trainer
-from composer.loggers import LoggerDestination
 from composer.utils import dist, reproducibility
 from composer.utils.checkpoint import save_checkpoint
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -41,11 +40,11 @@ from training.models.language_model import LanguageModel
 from training.models.objectives import objective
 from training.models.optimizers import adamw
 from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
-from training.runs.config import RunConfig
 from training.runs.folder import Checkpoint, RunFolder, RunState
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
 from training.runs.job import Job
 from training.runs.model import WEIGHTS
+from training.runs.outlets import opened
 from training.runs.recording import Rows
 from training.runs.spikes import SpikeWatch
 
@@ -70,6 +69,8 @@ class Session:
         self.rank, self.ranks = dist.get_global_rank(), dist.get_world_size()
         first = launch.start.step + 1 if launch.start else 1
         self.rows = Rows(self.run.path, self.config.run, launch.attempt, self.rank, first)
+        if self.rank == 0:
+            self.rows.outlets = opened(self.config, self.run.path)
         self.dataset = self._dataset()
         self.model = self._model()
         self.average = AverageWeights(self.config.optimizer.ema_decay) if self.config.optimizer.ema_decay else None
@@ -174,7 +175,6 @@ class Session:
             parallelism_config=parallelism(job.strategy, config.tensor_parallel),  # pyright: ignore[reportArgumentType]
             algorithms=[ClipGradients(config.optimizer.clip_norm)],
             callbacks=[recorder, self.judge, *([self.average] if self.average else []), saver],
-            loggers=_loggers(config, self.run.path),
             accumulate_train_batch_on_tokens=True,
             device_train_microbatch_size=micro,
             load_path=str(job.home.root / start.path / _loadable(job.home.root / start.path)) if start else None,
@@ -201,9 +201,11 @@ class Session:
             return
         device = next(self.model.parameters()).device
         self.rates = self._held.rates(forward_of(self.model, device), self.scorer)
-        for group, values in self.rates.items() if not self.rank else ():
-            for name, value in values.items():
-                self.rows.metric(step, f"heldout/{group}/{name}", value)
+        if not self.rank:
+            each = (
+                (f"heldout/{group}/{name}", value) for group, of in self.rates.items() for name, value in of.items()
+            )
+            self.rows.metrics(step, dict(each))
 
     def _save(self, state: State) -> None:
         """Rows first, then the state, then the record that names both: what is killed in between is not there."""
@@ -296,16 +298,3 @@ def _superseded(checkpoints: tuple[Checkpoint, ...], last: int, best: int) -> li
 def _loadable(folder: Path) -> str:
     """What Composer loads: a file of whole state, or the folder of a sharded one."""
     return "state.pt" if (folder / "state.pt").exists() else ""
-
-
-def _loggers(config: RunConfig, folder: Path) -> list[LoggerDestination]:
-    found: list[LoggerDestination] = []
-    if "tensorboard" in config.loggers:
-        from composer.loggers import TensorboardLogger
-
-        found.append(TensorboardLogger(log_dir=str(folder / "tensorboard")))
-    if "mlflow" in config.loggers:
-        from composer.loggers import MLFlowLogger
-
-        found.append(MLFlowLogger(tracking_uri=(folder / "mlflow").as_uri(), experiment_name=config.run))
-    return found

@@ -36,6 +36,9 @@ class TokensConfig(Config):
     """Text files instead of a corpus: JSONL (.gz, .zst), Parquet, MDS folders; paths, globs and folders."""
     tokenizer: str = ""
     """A tokenizer of the home, as name or name@version, or a folder with a tokenizer.json."""
+    leave_out: float = Field(default=0.0, ge=0, lt=1)
+    """The part of the documents, by a hash of their ids, that get no tokens: text to compare models on. A document
+    is left out of every corpus or of none."""
     sequence_length: int = Field(default=1024, ge=1, le=MAX_SEQUENCE)
     """Tokens in a sample: the longest that a mixture of them will ask for (it may cut samples, not join them)."""
     fields: TextFields = TextFields()

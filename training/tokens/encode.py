@@ -19,7 +19,7 @@ from training.tokens.inputs import Unit
 from training.tokens.long import LONG, Part, cut_long
 from training.tokens.pieces import Piece, PieceTotals, PieceWriter, ids_written, write_table
 from training.tokens.pool import advance
-from training.tokens.texts import read_batches
+from training.tokens.texts import left_out, read_batches
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Encode:
     dtype: str
     units: Sequence[Unit]
     folder: Path
+    leave_out: float = 0.0
 
     def __call__(self, number: int) -> None:
         """Make a piece, if it is not there."""
@@ -39,11 +40,12 @@ class Encode:
         tokenizer, totals = plain_tokenizer(self.tokenizer_json), PieceTotals()
         with ids_written(self.folder, number) as piece:
             for batch in read_batches(self.units[number]):
-                full = [document for document in batch if document.text]
+                used = [document for document in batch if not left_out(document.doc_id, self.leave_out)]
+                full = [document for document in used if document.text]
                 parts = [[*cut_long(document.text, tokenizer)] for document in full]
                 for document, length in zip(full, self._encode(tokenizer, parts, piece), strict=True):
                     piece.place(document.doc_id, (document.domain, document.lang), length)
-                totals = totals.plus(len(batch), len(batch) - len(full), parts)
+                totals = totals.plus(len(batch), len(used) - len(full), len(batch) - len(used), parts)
                 advance(len(batch))
         write_table(self.folder, number, piece, totals)
 

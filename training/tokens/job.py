@@ -90,6 +90,7 @@ class Job:
             "eos_id": tokenizer.eos_id,
             "pad_id": tokenizer.pad_id,
         }
+        plain |= {"leave_out": config.leave_out} if config.leave_out else {}
         return plain if config.corpus else {**plain, "fields": config.fields.model_dump()}
 
     @property
@@ -202,7 +203,7 @@ def _run(job: Job) -> Record:
 def _encode(job: Job) -> list[PieceTotals]:
     """Every unit as a piece."""
     folder, units = job.pieces, job.inputs.units
-    stage = Encode(job.tokenizer_json, job.tokenizer.eos_id, job.dtype, units, folder)
+    stage = Encode(job.tokenizer_json, job.tokenizer.eos_id, job.dtype, units, folder, job.config.leave_out)
     todo = [number for number in range(len(units)) if not Piece(folder, number).there]
     with stage_progress("tokenize", total=job.inputs.documents, unit="documents") as bar:
         bar.advance(sum(Piece(folder, number).totals.read for number in set(range(len(units))) - set(todo)))
@@ -270,6 +271,7 @@ def _counts(pieces: Sequence[PieceTotals], packing: Packing, streams: Sequence[T
     return {
         "documents": sum(piece.read for piece in pieces),
         "empty_documents": sum(piece.empty for piece in pieces),
+        "left_out_documents": sum(piece.left_out for piece in pieces),
         "tokens": encoded,
         "samples": packing.samples,
         "padding": packing.padding,

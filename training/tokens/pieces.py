@@ -50,18 +50,21 @@ class PieceTotals(Config):
     """Documents read."""
     empty: int = 0
     """Documents without text: they have no tokens."""
+    left_out: int = 0
+    """Documents that get no tokens by the hash of their id."""
     cut_safely: int = 0
     """Places where a very long document was cut to be encoded, and the ids are the same as uncut."""
     cut_blindly: int = 0
     """Places where it was cut though the ids may differ there."""
     streams: tuple[StreamTotal, ...] = ()
 
-    def plus(self, read: int, empty: int, documents: Sequence[Sequence[Part]]) -> "PieceTotals":
-        """With a batch more, of so many documents and these parts of those with text."""
+    def plus(self, read: int, empty: int, left_out: int, documents: Sequence[Sequence[Part]]) -> "PieceTotals":
+        """With a batch more, of so many documents and these parts of those that are encoded."""
         cuts = [part.safe for parts in documents for part in parts[:-1]]
         return self.variant(
             read=self.read + read,
             empty=self.empty + empty,
+            left_out=self.left_out + left_out,
             cut_safely=self.cut_safely + sum(cuts),
             cut_blindly=self.cut_blindly + len(cuts) - sum(cuts),
         )

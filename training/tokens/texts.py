@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from catalog.errors import BadInput
 from catalog.ids import doc_id
@@ -32,6 +33,11 @@ class Document(NamedTuple):
     domain: str
     lang: str
     text: str
+
+
+def left_out(doc_id: str, share: float) -> bool:
+    """Whether a document is among the part of all documents that gets no tokens: by the XXH3 (64 bits) of its id."""
+    return share > 0 and xxhash.xxh3_64_intdigest(doc_id.encode()) < share * 2**64
 
 
 def read_batches(unit: Unit) -> Iterator[list[Document]]:
