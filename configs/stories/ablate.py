@@ -272,7 +272,7 @@ def _compared(nats: Sequence[Floats], sizes: Floats, held: Sequence[Held]) -> di
     found = {}
     for title, mask in slices.items():
         if mask.sum() >= 2:
-            groups = [held[at].domain for at in np.flatnonzero(mask)]
+            groups = [held[at].domain for at in np.flatnonzero(mask).tolist()]
             found[title] = compare(nats[0][:, mask], nats[1][:, mask], sizes[mask], groups)
     return found
 

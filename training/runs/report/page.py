@@ -312,11 +312,8 @@ def _checkpoints(seen: Curves) -> Html:
         Column("Started"),
     ]
     lead = "Every state that was saved; the last and the best are still there."
-    skipped = (
-        el("p", f"Batches left out of the plan: {', '.join(map(str, seen.state.skipped))}.")
-        if seen.state.skipped
-        else ""
-    )
+    left_out = [batch for reading in seen.state.readings for batch in reading.skipped]
+    skipped = el("p", f"Batches left out of the plan: {', '.join(map(str, left_out))}.") if left_out else ""
     saved = html_table(columns, rows, "Checkpoints") if rows else el("p", "None yet.", cls="muted")
     return section(
         "checkpoints",
