@@ -96,8 +96,10 @@ class Done:
 
     @property
     def error(self) -> str:
-        """The last line: what an error says."""
-        return self.err.strip().splitlines()[-1] if self.err.strip() else ""
+        """What the error says: warnings of the resource tracker may come after it."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith(("error:", "interrupted"))]
+        return (said or lines or [""])[-1]
 
 
 class Forks:
