@@ -70,6 +70,16 @@ pretrain *args: (_setup "data" "training")
 resume *args: (_setup "data" "training")
     @{{ python }} -P -m configs resume "$@"
 
+# Instruction and preference data, from files or the corpus: `just dataset [NAME] [input=FILE] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+dataset *args: (_setup "data")
+    @{{ python }} -P -m configs dataset "$@"
+
+# List the datasets of the home, with their kinds, rows and sources
+[no-cd, no-exit-message]
+datasets *args: (_setup "data")
+    @{{ python }} -P -m configs datasets "$@"
+
 # Ask the catalog: `just sql "SELECT …" [--format csv|json|parquet] [--out FILE]`; no query opens a shell
 [no-cd, no-exit-message]
 sql *args: (_setup "data")

@@ -45,6 +45,8 @@ REGISTERED = (
     Registered("runs", "batches/", "batches"),
     Registered("runs", "row_losses/", "row_losses"),
     Registered("tokens", "samples/part-", "samples"),
+    Registered("datasets", "train/", "dataset_rows"),
+    Registered("datasets", "held_out/", "dataset_rows"),
 )
 
 
@@ -189,6 +191,7 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "mixtures", [row for record in fresh for row in _mixture_rows(record)])
     insert_rows(con, "runs", [_run_row(record) for record in fresh if record.kind == "runs"])
     insert_rows(con, "checkpoints", [row for record in fresh for row in _checkpoint_rows(home, record)])
+    insert_rows(con, "datasets", [_dataset_row(record) for record in fresh if record.kind == "datasets"])
     insert_rows(con, "models", [_model_row(record) for record in fresh if record.kind == "models"])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table) if home.relative(path) not in there]
@@ -365,6 +368,11 @@ def _model_row(record: Record) -> Row:
     fields = {name: record.config.get(name) for name in ("run", "parent", "kind", "parameters")}
     path = f"{record.kind}/{record.name}/{record.version}"
     return {"model": record.name, "version": record.version, **fields, "path": path}
+
+
+def _dataset_row(record: Record) -> Row:
+    counts = {name: record.counts.get(name) for name in ("kind", "rows", "train", "held_out", "dropped", "failed")}
+    return {"dataset": record.name, "version": record.version, **counts, "config": record.config}
 
 
 def _mixture_rows(record: Record) -> Iterator[Row]:

@@ -27,7 +27,17 @@ from catalog.home import Home
 from catalog.locks import hold
 
 METADATA = "millrace.sqlite"
-EXTERNAL_TABLES = ("documents", "decisions", "edits", "corpus_documents", "samples", "metrics", "batches", "row_losses")
+EXTERNAL_TABLES = (
+    "documents",
+    "decisions",
+    "edits",
+    "corpus_documents",
+    "samples",
+    "metrics",
+    "batches",
+    "row_losses",
+    "dataset_rows",
+)
 """Tables of the schema `store` whose files are registered where they lie."""
 WAIT_S = 120.0
 """How long a writer waits for the others."""

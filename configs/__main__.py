@@ -22,6 +22,8 @@ VERBS = {
     "mixture": "mixtures.main",
     "show-mixture": "mixtures.show",
     "estimate": "estimate.main",
+    "dataset": "datasets.main",
+    "datasets": "datasets.list_main",
     "pretrain": "pretrain.main",
     "pretrain-rank": "pretrain.rank_main",
     "resume": "pretrain.resume_main",
