@@ -132,12 +132,12 @@ doctor *args: (_setup "data")
 
 # Run the fast tests: `just test [PYTEST ARGUMENTS]`; `just test -m slow` runs the slow ones
 [no-exit-message]
-test *args: (_setup "data" "dev")
+test *args: (_setup "data" "training" "dev")
     @{{ python }} -m pytest "$@"
 
 # Format, lint, types, import direction and the fast tests
 [no-exit-message]
-check: (_setup "data" "dev")
+check: (_setup "data" "training" "dev")
     .venv/bin/ruff format --check .
     .venv/bin/ruff check .
     .venv/bin/pyright

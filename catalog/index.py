@@ -80,6 +80,12 @@ def register(catalog: Catalog, record: Record) -> list[Key]:
         return [key_of(record)]
 
 
+def put_into_catalog(home: Home, record: Record) -> None:
+    """Open the catalog of a home and register an artifact in it, as `register` does."""
+    with Catalog.open(home, read_only=False) as catalog:
+        register(catalog, record)
+
+
 def rebuild(catalog: Catalog) -> int:
     """Make the catalog anew from the records of the home, in one transaction; gives the number of artifacts.
 

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from catalog.home import Home, written
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
 from catalog.progress import stage_progress
 from catalog.records import (
@@ -32,7 +33,7 @@ from data.intake import Unit, part_counts
 from data.job import Job, job_for, start_afresh_if_other
 from data.ledger import COLUMNS
 from data.notices import check_writable, warn_if_empty
-from data.publish import described, publish, put_into_catalog
+from data.publish import described, publish
 from data.reading import damage_told, read_sources
 from data.run.executors import execute
 from data.shards import FindEdits, OnKept, ShardPlan, WriteShards, emptied_by_edits
@@ -74,7 +75,7 @@ def _found(job: Job) -> Record:
     """The version that is there already, if it is this very build; put into the catalog if that was left undone."""
     record = load_record(job.folder / RECORD)
     same_or_conflict(record, job.fingerprint, job.config.identity(), job.inputs)
-    put_into_catalog(job, record)
+    put_into_catalog(job.home, record)
     return record
 
 

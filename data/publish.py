@@ -11,14 +11,13 @@ import duckdb
 import pyarrow.parquet as pq
 
 from catalog.home import written
-from catalog.index import register, with_inputs
+from catalog.index import put_into_catalog, with_inputs
 from catalog.records import (
     Record,
     file_entry,
     now,
     write_record,
 )
-from catalog.store import Catalog
 from data.decide import STAGES
 from data.intake import Unit, part_counts
 from data.job import BUILD, Job
@@ -125,15 +124,10 @@ def _source_line(intake: Record) -> SourceLine:
     )
 
 
-def put_into_catalog(job: Job, record: Record) -> None:
-    with Catalog.open(job.home, read_only=False) as catalog:
-        register(catalog, record)
-
-
 def publish(job: Job, record: Record) -> Record:
     """The record last; then the catalog, in one transaction. Killed in between, the next call does the second part."""
     shutil.rmtree(job.work, ignore_errors=True)
     write_record(job.home, record)
-    put_into_catalog(job, record)
+    put_into_catalog(job.home, record)
     (job.folder / BUILD).unlink(missing_ok=True)
     return record

@@ -27,7 +27,7 @@ from catalog.config import Config
 from catalog.errors import BadInput
 from catalog.home import Home, written
 from catalog.ids import parse_ref
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import (
     RECORD,
@@ -260,8 +260,7 @@ def _published(
         created=now(),
     )
     write_record(home, record)
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, record)
+    put_into_catalog(home, record)
     return record
 
 

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from catalog.errors import BadInput, NotFound, Unbalanced
 from catalog.home import Home, written
 from catalog.ids import parse_ref
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
 from catalog.records import (
     RECORD,
@@ -34,7 +34,6 @@ from catalog.records import (
     version_for,
     write_record,
 )
-from catalog.store import Catalog
 from data.instructions.config import DatasetConfig
 from data.instructions.files import Place, Raw, found, records, short_names
 from data.instructions.form import LEDGER, Row, conversation, schema
@@ -102,8 +101,7 @@ def plan(config: DatasetConfig, home: Home) -> Job:
 def prepare(config: DatasetConfig, home: Home) -> Prepared:
     """Make a dataset and register it; one that is there already is only given. Raises BadInput, Conflict, Busy."""
     made = assemble(config, home)
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, made.record)
+    put_into_catalog(home, made.record)
     return made
 
 

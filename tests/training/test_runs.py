@@ -64,9 +64,6 @@ def test_batches_are_the_plan_no_sample_twice_none_missing_and_the_tokens_are_th
     assert ask(whole, "SELECT count(*) FROM row_losses ANTI JOIN batches USING (run, step, sample_id)") == [(0,)]
 
 
-@pytest.mark.skipif(
-    not os.environ.get("MILLRACE_SIGNALS"), reason="MILLRACE_SIGNALS=1: it waits for processes, on quiet cores"
-)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_a_resume_goes_on(whole, forks, number):
     run = f"told{int(number)}"
@@ -84,9 +81,6 @@ def test_a_signal_saves_and_a_resume_goes_on(whole, forks, number):
     assert forks.run("resume", run, home=whole).out.startswith(f"run {run} is finished already")
 
 
-@pytest.mark.skipif(
-    not os.environ.get("MILLRACE_SIGNALS"), reason="MILLRACE_SIGNALS=1: it waits for processes, on quiet cores"
-)
 def test_two_starts_at_once_and_a_second_signal(whole, forks):
     plant = "import time, training.runs.session as session; session.save_checkpoint = lambda *a, **k: time.sleep(60)"
     job = forks.start(*words(whole, "twice"), home=whole, plant=plant)

@@ -15,7 +15,7 @@ from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from catalog.home import Home, written
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
 from catalog.progress import Bar, stage_progress
 from catalog.records import (
@@ -29,7 +29,6 @@ from catalog.records import (
     version_for,
     write_record,
 )
-from catalog.store import Catalog
 from training.mixtures import heldout
 from training.mixtures.config import MixtureConfig
 from training.mixtures.order import compiled
@@ -121,7 +120,7 @@ def build(config: MixtureConfig, home: Home) -> Built:
         if (folder / RECORD).exists():
             record = load_record(folder / RECORD)
             same_or_conflict(record, drafted.fingerprint, drafted.identity, drafted.inputs)
-            _register(home, record)
+            put_into_catalog(home, record)
             return Built(record, False, drafted.warnings)
         clear_partials(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -160,7 +159,7 @@ def _write(drafted: Draft, folder: Path, version: str) -> Record:
         created=now(),
     )
     write_record(drafted.home, record)
-    _register(drafted.home, record)
+    put_into_catalog(drafted.home, record)
     return record
 
 
@@ -171,8 +170,3 @@ def _write_ids(path: Path, samples: int, blocks: Iterable[Ids], bar: Bar) -> Non
         for block in blocks:
             stream.write(block.tobytes())
             bar.advance(len(block))
-
-
-def _register(home: Home, record: Record) -> None:
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, record)

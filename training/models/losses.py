@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
-IGNORED = -100
+from training.loader.batches import IGNORED
 
 
 def token_losses(hidden: Tensor, head: nn.Linear, labels: Tensor, chunk_tokens: int = 0) -> tuple[Tensor, Tensor]:

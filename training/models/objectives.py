@@ -19,9 +19,8 @@ from torch import Tensor
 
 from catalog.config import Config
 from catalog.errors import BadInput
+from training.loader.batches import IGNORED, Batch
 
-IGNORED = -100
-Batch = dict[str, Tensor]
 KINDS = {"llama": "causal", "qwen": "causal", "gpt2": "causal", "bert": "masked", "modernbert": "masked", "t5": "spans"}
 """The objective of each family."""
 

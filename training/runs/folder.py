@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from catalog.config import Config
 from catalog.errors import NotFound, near
 from catalog.home import Home
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, remove
 from catalog.records import RECORD, Record, file_entry, load_record, names_of, now, write_record
-from catalog.store import Catalog
 
 VERSION = "1"
 """A run has one version: another config is another run."""
@@ -208,8 +207,7 @@ class RunFolder:
 
     def _write(self, record: Record) -> Record:
         write_record(self.home, record)
-        with Catalog.open(self.home, read_only=False) as catalog:
-            register(catalog, record)
+        put_into_catalog(self.home, record)
         return record
 
 

@@ -11,14 +11,14 @@ import torch
 from pydantic import JsonValue
 
 from catalog.errors import NotFound
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.records import RECORD, Record, file_entry, fingerprint, load_record, next_version, now, write_record
 from catalog.store import Catalog, quoted
 from training.models.build import build
 from training.models.config import parameters
 from training.models.export import export
 from training.runs.curves import read_curves
-from training.runs.folder import Checkpoint, RunState
+from training.runs.folder import VERSION, Checkpoint, RunState
 from training.runs.heldout import Rates
 from training.runs.job import Job
 
@@ -49,7 +49,7 @@ def publish_model(job: Job, state: RunState) -> Record:
         kind="models",
         name=name,
         version=version,
-        inputs=(f"runs/{name}@1", *[text for text in job.inputs if not text.startswith("mixtures/")]),
+        inputs=(f"runs/{name}@{VERSION}", *[text for text in job.inputs if not text.startswith("mixtures/")]),
         config={
             "run": name,
             "parent": f"{job.parent.ref}" if job.parent else "",
@@ -75,8 +75,7 @@ def publish_model(job: Job, state: RunState) -> Record:
         created=now(),
     )
     write_record(home, record)
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, record)
+    put_into_catalog(home, record)
     return record
 
 

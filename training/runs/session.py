@@ -47,6 +47,7 @@ from training.runs.model import WEIGHTS
 from training.runs.outlets import opened
 from training.runs.recording import Rows
 from training.runs.spikes import SpikeWatch
+from training.sample_ids import whole
 
 
 class Launch(Config):
@@ -275,7 +276,7 @@ class Session:
 
         ids = self.dataset.ids_of(step - self.job.reading.first_step)
         files = texts(path for info in self.job.mixture.tokens for path in sorted((info.folder / "samples").glob("*")))
-        wanted = ", ".join(str((sample >> 6 << 6) | 1) for sample in ids.tolist())
+        wanted = ", ".join(map(str, whole(ids).tolist()))
         with duckdb.connect() as con:
             found = con.execute(
                 f"SELECT DISTINCT doc_id FROM read_parquet({files}) WHERE sample_id IN ({wanted}) ORDER BY 1"

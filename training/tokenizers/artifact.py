@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from catalog.config import Config
 from catalog.home import Home, written
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
 from catalog.records import (
     RECORD,
@@ -28,7 +28,6 @@ from catalog.records import (
     version_for,
     write_record,
 )
-from catalog.store import Catalog
 from training.tokenizers.config import CHAT, END, MASK, PAD, UNKNOWN, TokenizerConfig
 from training.tokenizers.fertility import measure
 from training.tokenizers.load import load_peer
@@ -134,12 +133,6 @@ def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Cal
 def entries(folder: Path) -> tuple:
     """The files of an artifact's folder, hashed."""
     return tuple(file_entry(folder, path) for path in sorted(folder.glob("*.json")) if path.name != RECORD)
-
-
-def put_into_catalog(home: Home, record: Record) -> None:
-    """Register a record."""
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, record)
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, config: TokenizerConfig) -> None:

@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 
 from catalog.errors import BadInput, NotFound
 from catalog.home import Home
-from catalog.index import split_input
+from catalog.index import put_into_catalog, split_input
 from catalog.locks import hold, lock_of, remove
 from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, now, version_for, write_record
-from training.tokenizers.artifact import FERTILITY, KIND, Made, Plan, put_into_catalog, there_already, write_text
+from training.tokenizers.artifact import FERTILITY, KIND, Made, Plan, there_already, write_text
 from training.tokenizers.config import ExtendConfig
 from training.tokenizers.extend import Extended, check_cuts, extend
 from training.tokenizers.fertility import Report, measure

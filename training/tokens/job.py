@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from catalog.errors import BadInput, Unbalanced
 from catalog.home import Home, written
-from catalog.index import register
+from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
 from catalog.progress import stage_progress
 from catalog.records import (
@@ -34,7 +34,6 @@ from catalog.records import (
     walk,
     write_record,
 )
-from catalog.store import Catalog
 from training.sample_ids import key_of
 from training.tokenizers.load import FILE, LoadedTokenizer, load_tokenizer
 from training.tokens.config import TokensConfig
@@ -162,7 +161,7 @@ def _found(job: Job) -> Record:
     asked = record.variant(config={name: value for name, value in record.config.items() if name != "streams"})
     same_or_conflict(asked, job.fingerprint, job.identity, job.record_inputs)
     shutil.rmtree(job.work, ignore_errors=True)
-    _put_into_catalog(job.home, record)
+    put_into_catalog(job.home, record)
     return record
 
 
@@ -196,7 +195,7 @@ def _run(job: Job) -> Record:
     record = _described(job, pieces, packing, groups)
     write_record(job.home, record)
     shutil.rmtree(job.work, ignore_errors=True)
-    _put_into_catalog(job.home, record)
+    put_into_catalog(job.home, record)
     return record
 
 
@@ -283,8 +282,3 @@ def _counts(pieces: Sequence[PieceTotals], packing: Packing, streams: Sequence[T
             for (domain, lang), (documents, tokens) in sorted(languages.items())
         ],
     }
-
-
-def _put_into_catalog(home: Home, record: Record) -> None:
-    with Catalog.open(home, read_only=False) as catalog:
-        register(catalog, record)
