@@ -1,6 +1,8 @@
 # Millrace: raw crawl in, a corpus that answers SQL out. `just` lists what there is; each recipe sets up what it needs.
 set positional-arguments
 export PYTHONUNBUFFERED := "1"
+# Where images forbid Python to keep compiled modules, each command would spend ten seconds on compiling them anew
+export PYTHONDONTWRITEBYTECODE := ""
 export MILLRACE_HOME := if env("MILLRACE_HOME", "") == "" { justfile_directory() / "lake" } else { env("MILLRACE_HOME") }
 
 # Commands run in the folder that they are called from, so that paths mean what they mean there; -P takes no modules from it
@@ -132,21 +134,21 @@ doctor *args: (_setup "data")
 
 # Run the fast tests: `just test [PYTEST ARGUMENTS]`; `just test -m slow` runs the slow ones
 [no-exit-message]
-test *args: (_setup "data" "training" "dev")
+test *args: (_setup "data" "training" "dev" "bench")
     @{{ python }} -m pytest "$@"
 
 # Format, lint, types, import direction and the fast tests
 [no-exit-message]
-check: (_setup "data" "training" "dev")
+check: (_setup "data" "training" "dev" "bench")
     .venv/bin/ruff format --check .
     .venv/bin/ruff check .
     .venv/bin/pyright
     .venv/bin/lint-imports
-    {{ python }} -m pytest -q
+    {{ python }} -m pytest -q -n 2 --dist loadfile
 
 # Measure: `just bench engine|signals|dedup …`, as ratios against named peers, into docs/benchmarks.md
 [no-exit-message]
-bench *args: (_setup "data" "dev")
+bench *args: (_setup "data" "training" "dev" "bench")
     @{{ python }} -m tests.bench "$@"
 
 # Compile the exact pins of every group from one resolution (needs the package index)

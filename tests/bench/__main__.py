@@ -1,22 +1,19 @@
 """Benchmarks: `just bench NAME`. Each prints its table and puts it into docs/benchmarks.md.
-The peers are a dependency group of their own, brought when a benchmark first runs.
+The peers are the dependency group `bench`.
 
 just bench                    list them
 just bench engine             read → publish and main text beside their peers; cost as the input grows
 just bench signals            measures beside datatrove's filters on the same documents
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
-just bench tokens             tokenization beside the bare tokenizer and datatrove's step
+just bench tokens             tokenization and the loader beside their peers
 just bench train              step time beside a bare PyTorch loop, boundaries, the loss in chunks; MFU on a GPU
 """
 
 import importlib
-import subprocess
-from pathlib import Path
 
 from catalog.commands import run
 from catalog.errors import NotFound, near
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("engine", "signals", "dedup", "tokens", "train")
 
 
@@ -27,7 +24,6 @@ def main(argv: list[str]) -> int:
         return 0
     if argv[0] not in NAMES:
         raise NotFound(f"no benchmark {argv[0]!r}. {near(argv[0], NAMES)}")
-    subprocess.run([ROOT / "requirements" / "install", "bench"], check=True)
     importlib.import_module(f"tests.bench.{argv[0]}").main(argv[1:])
     return 0
 

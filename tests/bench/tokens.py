@@ -1,6 +1,6 @@
-"""Tokenization of a corpus beside the bare tokenizer and datatrove's tokenizer step, on the same texts in the same run.
+"""Tokenization beside the bare tokenizer and datatrove's step, and the loader beside its peers, each in one run.
 
-    just bench tokens [CORPUS] [--tokenizer docs-8k] [--repeats 3] [--copies 10]
+    just bench tokens [CORPUS] [--tokenizer docs-8k] [--repeats 3] [--copies 10] [--only text|loader]
 
 CPU seconds, of one process and its children. Ours are those of the whole command: start, imports, reading, encoding,
 packing, compressing, hashing, the table of samples, the catalog. The bare tokenizer's are those of `encode_batch`
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from catalog.home import Home
 from catalog.records import Record, file_entry, find, fingerprint, versions, write_record
+from tests.bench import loader
 from tests.bench.tables import publish, table
 
 BATCH = 1000
@@ -44,6 +45,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--tokenizer", default="docs-8k")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--copies", type=int, default=10, help="so often the corpus: what starting costs counts less")
+    parser.add_argument("--only", choices=("text", "loader"))
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     home = Home.open()
@@ -54,11 +56,22 @@ def main(argv: list[str]) -> None:
     if (arguments.corpus, arguments.tokenizer) == ("docs", "docs-8k"):
         _make_default(home)
     _ours(home, arguments.corpus, arguments.tokenizer, 2)  # to compile the modules
-    corpora = dict.fromkeys([arguments.corpus, _copied(home, arguments.corpus, arguments.copies)])
-    runs = {name: [_run_all(home, name, arguments.tokenizer) for _ in range(arguments.repeats)] for name in corpora}
+    copied = _copied(home, arguments.corpus, arguments.copies)
     command = f"just bench tokens {arguments.corpus} --repeats {arguments.repeats} --copies {arguments.copies}"
-    bodies = [_body(of, str(find(home, "corpora", name).ref), arguments) for name, of in runs.items()]
-    publish("Tokenization", command, "\n\n".join([INTRODUCTION.format(arguments.repeats), *bodies]))
+    if arguments.only != "loader":
+        names = dict.fromkeys([arguments.corpus, copied])
+        runs = {name: [_run_all(home, name, arguments.tokenizer) for _ in range(arguments.repeats)] for name in names}
+        bodies = [_body(of, str(find(home, "corpora", name).ref), arguments) for name, of in runs.items()]
+        publish("Tokenization", command, "\n\n".join([INTRODUCTION.format(arguments.repeats), *bodies]))
+    if arguments.only != "text":
+        for words in (
+            ["tokenize", f"corpus={copied}", f"tokenizer={arguments.tokenizer}"],
+            ["mixture", f"tokens={copied}"],
+        ):
+            verb, *fields = words
+            command_line = [sys.executable, "-m", "configs", verb, copied, *fields, "--home", str(home.root)]
+            subprocess.run(command_line, check=True)
+        publish("Loader", command, loader.measure(home, copied, arguments.repeats))
 
 
 def _copied(home: Home, corpus: str, copies: int) -> str:
