@@ -17,7 +17,7 @@ from rich.table import Table
 from catalog.commands import Parser
 from catalog.errors import BadInput
 from catalog.home import Home
-from catalog.records import versions
+from catalog.records import find
 from catalog.store import Catalog
 from data.dedup.bands import curve
 from data.dedup.config import NearConfig
@@ -74,8 +74,7 @@ def _print_counts(home: Home, name: str, config: NearConfig, console: Console) -
 
 def _named(home: Home, name: str) -> str:
     """The latest version of a corpus that is named without one."""
-    there = versions(home, "corpora", name) if "@" not in name and "/" not in name else []
-    return f"{name}@{there[-1]}" if there else name
+    return name if "@" in name or "/" in name else str(find(home, "corpora", name).ref)
 
 
 def _print_matches(arguments: argparse.Namespace, console: Console) -> None:
@@ -86,6 +85,8 @@ def _print_matches(arguments: argparse.Namespace, console: Console) -> None:
     matches = look_up(home, name, text, _config(arguments.similarity, arguments))
     if not matches:
         console.print(f"not in {name}: no document has a similarity of {arguments.similarity} or more", markup=False)
+        if "." in text and not text.split()[1:] and not os.path.isfile(arguments.text):
+            console.print(f"(there is no file {text}: its name was looked for as a text)", markup=False)
         return
     console.print(f"in {name}: {len(matches)} document{'s' if len(matches) > 1 else ''} like it", markup=False)
     _print_table(home, matches, console)

@@ -28,7 +28,7 @@ from data.decide import decide, decider
 from data.dedup.common import CountUnits, of_corpus, write_common
 from data.dedup.earlier import earlier_parts
 from data.dedup.near import Sign, unsigned
-from data.dedup.stage import drop_earlier, drop_near
+from data.dedup.stage import drop_near
 from data.intake import Unit, part_counts
 from data.job import Job, job_for, start_afresh_if_other
 from data.ledger import COLUMNS
@@ -83,10 +83,12 @@ def plan(config: CorpusConfig, home: Home) -> tuple[list[Source], Job]:
     """What a build would read and make (for --dry-run); nothing is written."""
     config.check()
     sources = resolve_inputs(config.input, home, config.domain)
+    earlier_parts(home, config.dedup.against)
     return sources, job_for(config, home, sources)
 
 
 def _run(job: Job) -> Record:
+    job.earlier = earlier_parts(job.home, job.config.dedup.against)
     with job.timed("read"):
         units, job.workers_cpu_s = read_sources(job.config, job.home, job.sources)
     execution = job.config.execution
@@ -101,24 +103,23 @@ def _run(job: Job) -> Record:
 
 
 def _decide(job: Job, con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:
-    with job.timed("rules"), stage_progress("decide", unit="records") as progress:
-        decide(con, job.config.rules, job.config.dedup)
+    dedup = job.config.dedup
+    with stage_progress("decide", unit="records") as progress:
+        decide(con, job.config.rules, dedup, job.earlier, job.timed)
         _make_units(con, units)
         progress.advance(sum(part_counts(unit.part).rows for unit in units))
-    _drop_near(job, con, units)
+    if dedup.near.enabled:
+        with job.timed("dedup_near"):
+            _drop_near(job, con, units)
     _write_kept(job, con)
 
 
 def _drop_near(job: Job, con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:
-    """Near-duplicates, and duplicates of earlier documents, leave the ledger."""
-    dedup, earlier = job.config.dedup, earlier_parts(job.home, job.config.dedup.against)
-    job.earlier = earlier
-    with job.timed("dedup_near"):
-        drop_earlier(con, earlier, dedup)
-        if dedup.near.enabled:
-            parts = unsigned([*(unit.part for unit in units), *(old.part for old in earlier)], dedup.near)
-            _execute(job, "sign", Sign(parts, dedup.near), len(parts), sum(part_counts(part).rows for part in parts))
-            job.near = drop_near(con, units, earlier, dedup, job.work / "spill")
+    """Near-duplicates of better ranked and of earlier documents leave the ledger."""
+    dedup = job.config.dedup
+    parts = unsigned([*(unit.part for unit in units), *(old.part for old in job.earlier)], dedup.near)
+    _execute(job, "sign", Sign(parts, dedup.near), len(parts), sum(part_counts(part).rows for part in parts))
+    job.near = drop_near(con, units, job.earlier, dedup, job.work / "spill")
 
 
 def _make_units(con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:

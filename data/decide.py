@@ -1,18 +1,20 @@
 """DECIDE: rules and exact deduplication over an intake, set-wise in DuckDB. No source is opened here.
 
 with decider(parts, memory_gb=4, spill=folder) as con:
-    decide(con, rules, dedup)          # makes the table `ledger`, one row a record
+    decide(con, rules, dedup, earlier)     # makes the table `ledger`, one row a record
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import duckdb
 
 from catalog.store import quoted
 from data.dedup.config import DedupConfig
-from data.rules import VERDICT, Rule, compile_rules
+from data.dedup.earlier import EarlierPart
+from data.dedup.exact import drop_same_text, drop_same_url
+from data.rules import Rule, compile_rules
 
 STAGES = ["read", "rules", "dedup_url", "dedup_text", "dedup_near", "edits"]
 """In the order in which records pass them."""
@@ -34,37 +36,27 @@ def decider(parts: list[Path], threads: int, memory_gb: float, spill: Path) -> I
         con.close()
 
 
-def decide(con: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], dedup: DedupConfig) -> None:
+def decide(
+    con: duckdb.DuckDBPyConnection,
+    rules: tuple[Rule, ...],
+    dedup: DedupConfig,
+    earlier: Sequence[EarlierPart] = (),
+    timed: Callable[[str], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Make the table `ledger`: the columns of `decisions`, and source_id, ordinal, n_chars, domain, lang."""
+    with timed("rules"):
+        _judge(con, rules)
+    with timed("dedup_url"):
+        drop_same_url(con, dedup, earlier)
+    with timed("dedup_text"):
+        drop_same_text(con, dedup, earlier)
+
+
+def _judge(con: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -> None:
     con.execute(
-        "CREATE TABLE judged AS SELECT doc_id, source_id, ordinal, n_chars::BIGINT AS n_chars, url_key, text_key, "
-        f"fetched_at, domain, lang, {compile_rules(rules)} AS verdict, NULL::VARCHAR AS other_doc_id FROM intake"
-    )
-    if dedup.url:
-        newest = "fetched_at DESC NULLS LAST, " if dedup.url_keep == "newest" else ""
-        _keep_one(con, "dedup_url", "same_url", "url_key", newest)
-    if dedup.text:
-        _keep_one(con, "dedup_text", "same_text", "text_key", "")
-    con.execute(
-        "CREATE TABLE ledger AS SELECT doc_id, source_id, ordinal, n_chars, domain, lang, "
+        "CREATE TABLE ledger AS SELECT doc_id, source_id, ordinal, n_chars::BIGINT AS n_chars, domain, lang, "
         "coalesce(verdict.stage, 'write') AS stage, coalesce(verdict.verdict, 'kept') AS verdict, "
-        "coalesce(verdict.reason, '') AS reason, verdict.value AS value, verdict.threshold AS threshold, other_doc_id, "
-        "coalesce(verdict.evidence, '') AS evidence FROM judged"
+        "coalesce(verdict.reason, '') AS reason, verdict.value AS value, verdict.threshold AS threshold, "
+        "NULL::VARCHAR AS other_doc_id, coalesce(verdict.evidence, '') AS evidence "
+        f"FROM (SELECT *, {compile_rules(rules)} AS verdict FROM intake)"
     )
-    con.execute("DROP TABLE judged")
-
-
-def _keep_one(con: duckdb.DuckDBPyConnection, stage: str, reason: str, column: str, prefer: str) -> None:
-    """Of the kept records with the same key, keep the preferred one; the others name it and the size of their group."""
-    con.execute(
-        f"CREATE TEMP TABLE extra AS SELECT doc_id, keeper, members, {column} AS shared FROM ("
-        f"SELECT doc_id, {column}, first_value(doc_id) OVER w AS keeper, "
-        f"count(*) OVER (PARTITION BY {column}) AS members FROM judged WHERE verdict IS NULL AND {column} <> '' "
-        f"WINDOW w AS (PARTITION BY {column} ORDER BY {prefer}source_id, ordinal)) WHERE doc_id <> keeper"
-    )
-    con.execute(
-        "UPDATE judged SET other_doc_id = extra.keeper, verdict = struct_pack("
-        f"stage := {quoted(stage)}, verdict := 'dropped', reason := {quoted(reason)}, value := extra.members::DOUBLE, "
-        f"threshold := 1.0::DOUBLE, evidence := extra.shared)::{VERDICT} FROM extra WHERE judged.doc_id = extra.doc_id"
-    )
-    con.execute("DROP TABLE extra")

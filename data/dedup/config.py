@@ -50,21 +50,22 @@ class DedupConfig(Config):
     url: bool = True
     """Keep one record of those with the same canonical URL."""
     url_keep: Literal["first", "newest"] = "newest"
-    """By `fetched_at`; ties, and `first`, go by document id. Against history, `first` drops every record whose URL is
-    there already; `newest` drops it unless it was fetched later than the earlier one, which stays in its own corpus."""
+    """By `fetched_at`; ties go by `rank`. Against history, `first` drops every record whose URL is there already;
+    `newest` drops it unless it was fetched later than the earlier one, which stays in its own corpus."""
     text: bool = True
-    """Keep one record of those with the same text, up to case, Unicode composition and white space."""
+    """Keep the best ranked of those with the same text, up to case, Unicode composition and white space."""
     near: NearConfig = NearConfig()
     against: tuple[str, ...] = ()
     """Earlier corpora (`web@2026.10`: what it keeps) or intakes (`intake/…@…`: all of it), by version: new documents
     like theirs are removed, theirs stay as they are."""
     rank: tuple[str, ...] = ("replaced_chars", "n_chars DESC", "fetched_at DESC NULLS LAST")
-    """SQL over the intake's columns: which of near-duplicates is kept, the first in this order (here the fewest
-    characters lost, then the longest, then the newest). Ties go by the text's hash, then the document's id."""
+    """SQL over the intake's columns: which of duplicates is kept, the first in this order (here the fewest characters
+    lost, then the longest, then the newest; sources can be ranked too: `host LIKE '%.gov' DESC`). Ties go by the
+    text's hash, then the URL, then the document's id."""
 
     def order(self) -> str:
         """SQL: the order of rank."""
-        return ", ".join([*self.rank, "text_key", "doc_id"])
+        return ", ".join([*self.rank, "text_key", "url", "doc_id"])
 
     def check(self) -> None:
         """Raise BadInput for a rank that is no SQL over the intake's columns."""

@@ -38,9 +38,7 @@ def _input(text: str) -> str:
     kind, slash, name = text.rpartition("/")
     ref = parse_ref(name)
     if not ref.version or (slash and kind not in ("corpora", "intake")):
-        raise BadInput(
-            f"against={text!r}: name a corpus or an intake with its version, as web@1 or intake/0123456789ab@…"
-        )
+        raise BadInput(f"{text!r}: give a corpus or an intake with its version, as web@1 or intake/0123456789ab@…")
     return f"{kind or 'corpora'}/{ref}"
 
 

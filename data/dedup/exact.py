@@ -1,9 +1,10 @@
-"""Earlier documents with the same URL or the same text: found through sorted keys, read only where they may be.
+"""Documents with the same URL or the same text, of this build or an earlier one: one of them is kept.
 
-    drop_same(con, earlier, SAME_URL, newer_stays=True)
+    drop_same_url(con, dedup, earlier)
+    drop_same_text(con, dedup, earlier)
 
-A part's keys lie beside its signatures, 32 bits of each URL and text, sorted (`data.dedup.segments`). What they find is
-read from the earlier part, row group by row group, and compared in full.
+Earlier ones are found through sorted keys: beside a part's signatures lie 32 bits of each of its URLs and texts
+(`data.dedup.segments`). What they find is read from the earlier part, row group by row group, and compared in full.
 """
 
 import json
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from catalog.locks import clear_partials
 from data.dedup.bands import Bands
+from data.dedup.config import DedupConfig
 from data.dedup.earlier import EarlierPart
 from data.dedup.segments import cover, index_path, member, write_keys
 
@@ -27,27 +29,65 @@ _KEYS = Bands(bands=len(COLUMNS), rows=1)
 
 
 class Same(NamedTuple):
-    """One kind of exact duplicate of an earlier document."""
+    """One kind of exact duplicate."""
 
     column: str
     stage: str
     reason: str
 
 
-SAME_URL = Same("url_key", "dedup_url", "same_url_as_earlier")
-SAME_TEXT = Same("text_key", "dedup_text", "same_text_as_earlier")
+SAME_URL = Same("url_key", "dedup_url", "same_url")
+SAME_TEXT = Same("text_key", "dedup_text", "same_text")
 
 
-def drop_same(
+def drop_same_url(con: duckdb.DuckDBPyConnection, dedup: DedupConfig, earlier: Sequence[EarlierPart] = ()) -> None:
+    """Drop the kept records of `ledger` whose URL an earlier one has, then all but one of each URL."""
+    if dedup.url:
+        _drop_earlier(con, earlier, SAME_URL, newer_stays=dedup.url_keep == "newest")
+        by_date = "fetched_at DESC NULLS LAST" if dedup.url_keep == "newest" else "fetched_at NULLS LAST"
+        _keep_one(con, SAME_URL, f"{by_date}, {dedup.order()}")
+
+
+def drop_same_text(con: duckdb.DuckDBPyConnection, dedup: DedupConfig, earlier: Sequence[EarlierPart] = ()) -> None:
+    """Drop the kept records of `ledger` whose text an earlier one has, then all but the best ranked of each text."""
+    if dedup.text:
+        _drop_earlier(con, earlier, SAME_TEXT)
+        _keep_one(con, SAME_TEXT, dedup.order())
+
+
+_KEPT = "intake SEMI JOIN (SELECT doc_id FROM ledger WHERE verdict = 'kept') USING (doc_id)"
+
+
+def _keep_one(con: duckdb.DuckDBPyConnection, same: Same, order: str) -> None:
+    """Of the kept records with the same key keep the first by this order; the others name it and how many they are."""
+    key = same.column
+    con.execute(
+        f"CREATE TEMP TABLE shared AS SELECT {key} AS key, count(*)::DOUBLE AS members FROM {_KEPT} "
+        f"WHERE {key} <> '' GROUP BY {key} HAVING count(*) > 1"
+    )
+    con.execute(
+        f"CREATE TEMP TABLE extra AS SELECT * FROM (SELECT doc_id, key, members, first_value(doc_id) OVER "
+        f"(PARTITION BY key ORDER BY {order}) AS keeper FROM {_KEPT} JOIN shared ON {key} = key) WHERE doc_id <> keeper"
+    )
+    con.execute(
+        f"UPDATE ledger SET stage = '{same.stage}', verdict = 'dropped', reason = '{same.reason}', value = members, "
+        "threshold = 1.0, other_doc_id = keeper, evidence = key FROM extra WHERE ledger.doc_id = extra.doc_id"
+    )
+    con.execute("DROP TABLE extra")
+    con.execute("DROP TABLE shared")
+
+
+def _drop_earlier(
     con: duckdb.DuckDBPyConnection, earlier: Sequence[EarlierPart], same: Same, newer_stays: bool = False
 ) -> None:
     """Drop the kept records of `ledger` whose key an earlier document has; the ledger names the first such document.
 
     With `newer_stays`, one that was fetched later than the earlier one stays.
     """
+    if not earlier:
+        return
     con.execute(
-        f"CREATE TEMP TABLE fresh AS SELECT doc_id, {same.column} AS key, fetched_at FROM intake "
-        f"SEMI JOIN (SELECT doc_id FROM ledger WHERE verdict = 'kept') USING (doc_id) WHERE {same.column} <> ''"
+        f"CREATE TEMP TABLE fresh AS SELECT doc_id, {same.column} AS key, fetched_at FROM {_KEPT} WHERE key <> ''"
     )
     hashes, keys = [np.zeros(0, np.uint32)], con.execute("SELECT key FROM fresh")
     while some := keys.fetchmany(100_000):
@@ -57,11 +97,11 @@ def drop_same(
         con.register("old", pa.concat_tables(found))
         stays = "AND (fresh.fetched_at IS NULL OR old.fetched_at >= fresh.fetched_at)" if newer_stays else ""
         con.execute(
-            f"UPDATE ledger SET stage = '{same.stage}', verdict = 'dropped', reason = '{same.reason}', value = 1.0, "
-            "threshold = 1.0, other_doc_id = match.other, evidence = match.evidence FROM (SELECT fresh.doc_id, "
-            "arg_min(old.doc_id, (old.named, old.doc_id)) AS other, arg_min(old.evidence, (old.named, old.doc_id)) "
-            f"AS evidence FROM fresh JOIN old ON fresh.key = old.key AND fresh.doc_id <> old.doc_id {stays} "
-            "GROUP BY fresh.doc_id) match WHERE ledger.doc_id = match.doc_id"
+            f"UPDATE ledger SET stage = '{same.stage}', verdict = 'dropped', reason = '{same.reason}_as_earlier', "
+            "value = 1.0, threshold = 1.0, other_doc_id = match.other, evidence = match.evidence FROM (SELECT "
+            "fresh.doc_id, arg_min(old.doc_id, (old.named, old.doc_id)) AS other, arg_min(old.evidence, (old.named, "
+            "old.doc_id)) AS evidence FROM fresh JOIN old ON fresh.key = old.key AND fresh.doc_id <> old.doc_id "
+            f"{stays} GROUP BY fresh.doc_id) match WHERE ledger.doc_id = match.doc_id"
         )
         con.unregister("old")
     con.execute("DROP TABLE fresh")

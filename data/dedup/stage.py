@@ -1,6 +1,5 @@
-"""The stage of a build: near-duplicates and duplicates of earlier documents leave the table `ledger`.
+"""The stage of a build: near-duplicates, of this build's documents and of earlier ones, leave the table `ledger`.
 
-    drop_earlier(con, earlier, dedup)             # same text, same URL as an earlier document
     counts = drop_near(con, units, earlier, dedup)
 
 Signatures must be there (`data.dedup.near.Sign`). A dropped record names the one that was kept, with the evidence.
@@ -17,7 +16,6 @@ import pyarrow as pa
 from catalog.ids import doc_id
 from data.dedup.config import DedupConfig
 from data.dedup.earlier import EarlierPart
-from data.dedup.exact import SAME_TEXT, SAME_URL, drop_same
 from data.dedup.history import EarlierFile
 from data.dedup.near import Found, Ranked, near_duplicates
 from data.dedup.store import signature_path
@@ -96,15 +94,3 @@ def _rows(found: Found, ranked: Ranked, units: Sequence[Unit], some: slice) -> I
             "other_doc_id": earlier.doc_id if earlier else name(keeper),
             "evidence": json.dumps(said | ({"of": earlier.name} if earlier else {})),
         }
-
-
-def drop_earlier(con: duckdb.DuckDBPyConnection, earlier: Sequence[EarlierPart], dedup: DedupConfig) -> None:
-    """Drop the kept records of `ledger` whose URL, or text, an earlier document has.
-
-    By `url_keep=newest` a record that was fetched later than the earlier one stays. Texts are left to
-    near-deduplication where that is on: it finds them too.
-    """
-    if earlier and dedup.url:
-        drop_same(con, earlier, SAME_URL, newer_stays=dedup.url_keep == "newest")
-    if earlier and dedup.text and not dedup.near.enabled:
-        drop_same(con, earlier, SAME_TEXT)

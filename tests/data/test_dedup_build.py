@@ -98,7 +98,7 @@ def test_a_build_against_an_earlier_corpus_removes_the_new_and_names_the_old(hom
     before = {path: path.read_bytes() for path in (home.root / "corpora" / "toy" / "1").rglob("*") if path.is_file()}
     against = DedupConfig(against=("toy@1",))
     fresh = f"{prose(6)} and a few more words of its own"
-    texts = {"like": edited(LONG, 0.015, 3), "exact": prose(5), "fresh": fresh, "twin": prose(6)}
+    texts = {"like": edited(LONG, 0.015, 3), "exact": f"{prose(5)}!", "fresh": fresh, "twin": prose(6)}
     built = corpus(tmp_path, "new", texts, home, dedup=against)
     found = fates(home, "2")
     assert {page: (fate["reason"], fate["other"]) for page, fate in found.items()} == {
@@ -116,13 +116,49 @@ def test_a_build_against_an_earlier_corpus_removes_the_new_and_names_the_old(hom
 
 @pytest.mark.slow
 def test_exact_copies_of_earlier_ones_are_found_without_signatures(home: Home, tmp_path: Path):
-    off = NearConfig(enabled=False)
-    corpus(tmp_path, "old", {"text": LONG, "url": prose(2)}, home, dedup=DedupConfig(near=off))
-    texts = {"copy": LONG.title(), "fresh": prose(3)}
-    corpus(tmp_path, "new", texts, home, dedup=DedupConfig(near=off, against=("toy@1",)))
+    """Also of texts in which no token is, which near-deduplication does not look at."""
+    corpus(tmp_path, "old", {"text": LONG, "dots": "!!! ...", "url": prose(2)}, home)
+    dedup = DedupConfig(near=NearConfig(enabled=False), against=("toy@1",))
+    corpus(tmp_path, "new", {"copy": LONG.title(), "dots": "!!!  ...", "fresh": prose(3)}, home, dedup=dedup)
     found = fates(home, "2")
-    assert (found["copy"]["reason"], found["copy"]["other"]) == ("same_text_as_earlier", "text")
-    assert found["fresh"]["verdict"] == "kept"
+    assert {page: (fate["reason"], fate["other"]) for page, fate in found.items()} == {
+        "copy": ("same_text_as_earlier", "text"),
+        "dots": ("same_text_as_earlier", "dots"),
+        "fresh": ("", None),
+    }
+
+
+def test_a_page_that_history_drops_by_its_url_takes_no_other_page_with_it(home: Home, tmp_path: Path):
+    """Its text is that of another page, which history does not have."""
+    corpus(tmp_path, "a", {"page": prose(1)}, home)
+    old = home.artifact("corpora", "toy", "1")
+    corpus(tmp_path, "a", {"page": prose(2), "other": prose(2)}, home, dedup=DedupConfig(against=("toy@1",)))
+    assert old.exists()
+    found = {page: (fate["verdict"], fate["reason"]) for page, fate in fates(home, "2").items()}
+    assert found == {"page": ("dropped", "same_url_as_earlier"), "other": ("kept", "")}
+
+
+@pytest.mark.slow
+def test_of_exact_copies_the_best_ranked_stays_in_whatever_file(home: Home, tmp_path: Path):
+    """The longest of the same text, then by URL; of the same URL the first or the last that was fetched."""
+    texts = {"b": prose(1), "c": prose(1).replace(" ", "  ", 3), "a": prose(2).upper(), "d": prose(2)}
+    lines = [{"text": text, "url": f"https://example.org/a/{page}"} for page, text in texts.items()]
+    lines += [
+        {"text": prose(3 + at), "url": "https://example.org/a/u", "date": f"2026-0{at + 1}-01"} for at in range(3)
+    ]
+    for which, keep in enumerate(("first", "newest", "newest")):
+        files = [lines[which::2], lines[1 - which :: 2]] if which < 2 else [lines]
+        for at, rows in enumerate(files):
+            (tmp_path / f"{which}-{at}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        paths = tuple(str(tmp_path / f"{which}-{at}.jsonl") for at in range(len(files)))
+        dedup = DedupConfig(url_keep=keep, near=NearConfig(enabled=False))
+        build(CorpusConfig(name="toy", input=paths, dedup=dedup), home)
+        with Catalog.open(home) as catalog:
+            rows = catalog.sql(
+                "SELECT split_part(url, '/', 5), text FROM corpus_documents JOIN documents USING (doc_id) "
+                f"WHERE version = '{which + 1}' ORDER BY 1"
+            ).fetchall()
+        assert rows == [("a", texts["a"]), ("c", texts["c"]), ("u", prose(3 if keep == "first" else 5))]
 
 
 def test_a_url_of_history_stays_out_unless_the_page_is_newer(home: Home, tmp_path: Path):

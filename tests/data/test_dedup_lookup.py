@@ -50,6 +50,8 @@ def test_the_command_answers_for_text_and_file(filled: Home, tmp_path: Path, cap
         assert "https://example.org/a/two" in capsys.readouterr().out
     near.main(["nothing like it", "--in", "toy@1", "--home", str(filled.root)])
     assert "not in toy@1" in capsys.readouterr().out
+    near.main(["pgae.txt", "--in", "toy", "--home", str(filled.root)])
+    assert "there is no file pgae.txt" in capsys.readouterr().out
 
 
 def test_the_curve_says_bands_and_rows(capsys: pytest.CaptureFixture):
@@ -65,7 +67,13 @@ def test_the_command_counts_different_grams(filled: Home, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("argv", "error"), [([], BadInput), (["--curve", "0.2"], BadInput), (["x", "--in", "no@1"], NotFound)]
+    ("argv", "error"),
+    [
+        ([], BadInput),
+        (["--curve", "0.2"], BadInput),
+        (["x", "--in", "no@1"], NotFound),
+        (["x", "--in", "no"], NotFound),
+    ],
 )
 def test_what_cannot_be_is_one_clear_error(home: Home, argv: list[str], error: type):
     with pytest.raises(error):
