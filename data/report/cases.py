@@ -4,6 +4,7 @@ rule_section(rule, "rule-3", dropped, kept, pages, row, is_open=False)
 """
 
 from catalog.html import Column, Html, address, count, el, join, language, measured, table
+from data.decide import STAGES
 from data.report.examples import EditExample, Example, Failures, Group, Page
 from data.report.funnel import FunnelRow, percent
 from data.report.histograms import scope
@@ -93,19 +94,23 @@ def _ids(doc_id: str, *words: str) -> Html:
 def duplicates(groups: list[Group], counts: dict[str, tuple[int, int]], pages: Pages) -> Html:
     """The largest groups of each stage, the kept record first."""
     blocks = []
-    for stage, (records, number) in counts.items():
+    for stage in (stage for stage in STAGES if stage in counts):
+        records, number = counts[stage]
         blocks.append(el("h3", titled(stage)))
-        blocks.append(
-            el("p", f"{count(records)} records dropped, in favour of {count(number)} others. The largest groups:")
-        )
+        said = f"{_many(records, 'record')} dropped in favour of {_many(number, 'other')}."
+        blocks.append(el("p", said, " The largest groups:" if number > 1 else ""))
         shown = [_group(group, pages) for group in groups if group.stage == stage]
         blocks.append(el("div", *shown, cls="groups"))
     return join(*blocks) if blocks else el("p", "No record was dropped in favour of another.", cls="muted")
 
 
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'s' if number != 1 else ''}"
+
+
 def _group(group: Group, pages: Pages) -> Html:
     keeper = pages.get(group.keeper)
-    fate = "is of an earlier corpus"
+    fate = f"is of an earlier corpus, {group.of}"
     if keeper:
         fate = "kept" if keeper.verdict == "kept" else f"later dropped: {keeper.reason}"
     best = el("div", el("p", el("b", "1"), f" of {count(group.dropped + 1)} {fate}", cls="value"),

@@ -50,6 +50,8 @@ class Group(NamedTuple):
     dropped: int
     members: list[str]
     """A few of the dropped ones."""
+    of: str
+    """The earlier corpus or intake that has the one they were dropped for; none where this build has it."""
 
 
 class Failures(NamedTuple):
@@ -117,7 +119,8 @@ def _example(case: dict) -> Example:
 def duplicate_groups(con: duckdb.DuckDBPyConnection, groups: int = 4, members: int = 4) -> list[Group]:
     """The largest groups of each stage that drops in favour of another record."""
     rows = con.execute(
-        f"SELECT stage, other_doc_id, count(*) AS dropped, min(doc_id, {members}) FROM ledger "
+        f"SELECT stage, other_doc_id, count(*) AS dropped, min(doc_id, {members}), coalesce(any_value(CASE WHEN "
+        "suffix(reason, '_earlier') THEN evidence ->> 'of' END), '') FROM ledger "
         "WHERE verdict = 'dropped' AND other_doc_id IS NOT NULL GROUP BY stage, other_doc_id "
         f"QUALIFY row_number() OVER (PARTITION BY stage ORDER BY dropped DESC, other_doc_id) <= {groups} "
         "ORDER BY stage, dropped DESC, other_doc_id"

@@ -5,6 +5,7 @@ pairs(con, earlier), pair_section(found)
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -15,14 +16,22 @@ import duckdb
 from catalog.html import Html, address, count, el, join, language
 from catalog.store import quoted
 from data.report.examples import where
+from data.text.han_forms import compared_forms
 
 NEAREST, OTHERS = 3, 3
 """Pairs nearest to the threshold, and pairs from all over."""
 MOST_CHARS, MOST_TOKENS = 20_000, 3_000
 """What is read of a text, and what is compared of it between its first and last difference."""
-MOST_PLACES, AROUND_TOKENS, SHOWN_CHARS = 3, 16, 240
+MOST_PLACES, AROUND_TOKENS, SHOWN_CHARS = 3, 8, 240
+LEAD = (
+    "Jaccard similarity: of all the n-grams of both texts, the share that both have. Containment: of those of the "
+    "shorter text, the share that the other has. Alike: documents that proven pairs join, these two counted. The first "
+    "pairs are those nearest to the threshold. Marked is what only one of the two says: words, or characters of "
+    "Chinese; case, punctuation and traditional or simplified forms do not count."
+)
 
-_TOKEN = re.compile(r"\s+|[^\W㐀-鿿぀-ヿ]+|.", re.S)
+_PIECE = re.compile(r"\W*(?:[^\W㐀-鿿぀-ヿ]+|\w)\W*")
+_BETWEEN = re.compile(r"\W+")
 
 
 class Side(NamedTuple):
@@ -108,12 +117,16 @@ def _earlier_side(con: duckdb.DuckDBPyConnection, doc_id: str, parts: Sequence[P
 
 
 def differences(kept: str, removed: str) -> list[list[Piece]]:
-    """The first places where two texts differ, word by word (Chinese by characters), with what is around."""
-    left, right = (_TOKEN.findall(" ".join(text.split())) for text in (kept, removed))
-    same = next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    """The first places where two texts differ, word by word (Chinese by characters), with what is around.
+
+    Compared is what similarity looks at: case, width, punctuation, white space and forms of Chinese do not count.
+    """
+    left, right = (_PIECE.findall(" ".join(text.split())) for text in (kept, removed))
+    ours, theirs = [_compared(piece) for piece in left], [_compared(piece) for piece in right]
+    same = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(left), len(right)))
     skip = max(0, same - AROUND_TOKENS)
-    left, right = left[skip : skip + MOST_TOKENS], right[skip : skip + MOST_TOKENS]
-    places = SequenceMatcher(None, left, right, autojunk=False).get_grouped_opcodes(AROUND_TOKENS)
+    left, right, ours, theirs = (pieces[skip : skip + MOST_TOKENS] for pieces in (left, right, ours, theirs))
+    places = SequenceMatcher(None, ours, theirs, autojunk=False).get_grouped_opcodes(AROUND_TOKENS)
     found = []
     for place in (place for _, place in zip(range(MOST_PLACES), places, strict=False)):
         steps = ((kind == "equal", left[a:b], right[c:d]) for kind, a, b, c, d in place)
@@ -121,29 +134,36 @@ def differences(kept: str, removed: str) -> list[list[Piece]]:
     return found
 
 
+def _compared(piece: str) -> str:
+    return _BETWEEN.sub("", unicodedata.normalize("NFKC", piece)).lower().translate(compared_forms())
+
+
 def pair_section(found: list[Pair]) -> Html:
-    """Each pair as two columns."""
-    return el("div", *(_pair(pair) for pair in found), cls="groups") if found else Html("")
+    """Each pair as two columns, after what the figures and marks mean."""
+    return join(el("p", LEAD, cls="note"), el("div", *map(_pair, found), cls="groups")) if found else Html("")
 
 
 def _pair(pair: Pair) -> Html:
-    said = f"Jaccard {pair.jaccard:.3f} ≥ {pair.threshold:g}, containment {pair.containment:.3f}, "
-    said += f"{count(pair.alike)} alike"
+    said = f" Jaccard (asked for: {pair.threshold:g}) · containment {pair.containment:.3f} · {count(pair.alike)} alike"
     places = differences(pair.kept.text, pair.removed.text)
     kept = [join("…", *(_marked(each.same, each.kept, "ins") for each in place), "…") for place in places]
     removed = [join("…", *(_marked(each.same, each.removed, "del") for each in place), "…") for place in places]
-    return el("div", _column(f"Earlier, in {pair.of}" if pair.of else "Kept", pair.kept, kept, said, "kept"),
-              _column("Dropped", pair.removed, removed, said, "dropped"), cls="sides group")  # fmt: skip
+    columns = (_column(f"Earlier, in {pair.of}" if pair.of else "Kept", pair.kept, kept, "kept"),
+               _column("Dropped", pair.removed, removed, "dropped"))  # fmt: skip
+    figures = el("p", el("b", f"{pair.jaccard:.3f}"), said, cls="value")
+    return el("div", figures, el("div", *columns, cls="sides"), cls="group")
 
 
-def _column(title: str, side: Side, places: list[Html], said: str, cls: str) -> Html:
-    none = el("p", "No difference in what is compared: case, punctuation or white space, or further on.", cls="muted")
+def _column(title: str, side: Side, places: list[Html], cls: str) -> Html:
+    none = el("p", "No difference in what is compared, or further on than is shown.", cls="muted")
     shown = [el("p", place, cls="text", dir="auto", lang=language(side.lang)) for place in places] or [none]
     ids = el("p", el("code", side.doc_id), f" {side.lang} · {count(side.n_chars)} characters", cls="ids")
-    return el("div", el("h4", title), el("article", el("p", said, cls="value"), el("p", address(side.url)), *shown, ids,
-              cls="case"), cls=f"side {cls}")  # fmt: skip
+    return el("div", el("h4", title), el("article", el("p", address(side.url)), *shown, ids, cls="case"),
+              cls=f"side {cls}")  # fmt: skip
 
 
 def _marked(same: bool, text: str, tag: str) -> str:
     shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} …"
-    return shown if same or not text else el(tag, shown)
+    if same or not text:
+        return shown
+    return join(el(tag, shown.rstrip()), shown[len(shown.rstrip()) :])

@@ -17,10 +17,23 @@ from data.rules import Rule
 SHOWN_SOURCES = 100
 
 
+_TITLES = {"dedup_url": "Same URL", "dedup_text": "Same text", "dedup_near": "Near-duplicates"}
+
+DUPLICATES = {
+    "same_url": "another record of this build has its URL",
+    "same_url_as_earlier": "an earlier corpus has its URL, fetched no sooner",
+    "same_text": "another record has its text, up to case and white space",
+    "same_text_as_earlier": "an earlier corpus has its text, up to case and white space",
+    "near_duplicate": "a kept document shares its n-grams, by the similarity asked for or more",
+    "near_duplicate_of_earlier": "a document of an earlier corpus shares its n-grams so",
+    "nothing_left": "edits took the whole text",
+}
+"""What reasons that are no rules ask."""
+
+
 def titled(stage: str) -> str:
-    """`dedup_url` as a heading: Dedup url."""
-    words = stage.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    """A stage as a heading: Same URL, Read, Rules."""
+    return _TITLES.get(stage) or stage[:1].upper() + stage[1:].replace("_", " ")
 
 
 def asked(rule: Rule) -> str:
@@ -84,7 +97,8 @@ def funnel(rows: list[FunnelRow], rules: dict[str, Rule], anchors: dict[str, str
             lost = sum(other.records for other in rows if other.stage == stage and other.verdict != "read")
             body.append([titled(stage), "", count(lost), percent(lost / total), "", ""])
         if row.reason:
-            body.append(_funnel_cells(row, rules.get(row.reason), anchors.get(row.reason), total))
+            anchor = anchors.get(row.reason) or ("duplicates" if stage in _TITLES else None)
+            body.append(_funnel_cells(row, rules.get(row.reason), anchor, total))
     silent = [row.reason for row in rows if row.is_rule and not row.records]
     return join(table(columns, body, "Funnel", emphasis), _silent(silent))
 
@@ -92,6 +106,7 @@ def funnel(rows: list[FunnelRow], rules: dict[str, Rule], anchors: dict[str, str
 def _funnel_cells(row: FunnelRow, rule: Rule | None, anchor: str | None, total: int) -> list[str]:
     name = el("a", row.reason, href=f"#{anchor}") if anchor else el("span", row.reason)
     asks = join(el("code", asked(rule)), " ", el("span", only(rule), cls="scope")) if rule else Html("")
+    asks = asks or el("span", DUPLICATES.get(row.reason, ""), cls="scope")
     cls = "failed" if row.verdict == "failed" else "cut" if rule else "dropped"
     strip = bar(("left", row.left / total), (cls, row.records / total))
     return [name, asks, count(row.records), percent(row.share), count(row.left), strip]
