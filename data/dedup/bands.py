@@ -30,11 +30,23 @@ class Bands(NamedTuple):
         return 1 - (1 - similarity**self.rows) ** self.bands
 
 
-@lru_cache(maxsize=64)
-def bands_for(similarity: float, hashes: int, recall: float) -> Bands:
-    """The fewest candidates at which this share of pairs exactly at the similarity is found.
+CALCULATED = {
+    (0.7, 128, 0.99): Bands(24, 4),
+    (0.8, 128, 0.99): Bands(21, 6),
+    (0.9, 128, 0.99): Bands(12, 10),
+}
+"""What `calculated` gives for what is mostly asked: a build need not bring scipy for it. A test makes it again."""
 
-    datasketch's calculator weighs missed pairs against needless ones; the weight rises until the share is reached.
+
+def bands_for(similarity: float, hashes: int, recall: float) -> Bands:
+    """The fewest candidates at which this share of pairs exactly at the similarity is found, as `calculated` has it."""
+    return CALCULATED.get((similarity, hashes, recall)) or calculated(similarity, hashes, recall)
+
+
+@lru_cache(maxsize=64)
+def calculated(similarity: float, hashes: int, recall: float) -> Bands:
+    """datasketch's calculator weighs missed pairs against needless ones; the weight rises until the share is reached.
+
     Raises BadInput where no cut reaches it.
     """
     from datasketch import MinHashLSH  # brings scipy, a second of imports

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from near_toys import prose, signed, write_part
 
 from catalog.errors import BadInput
-from data.dedup.bands import Bands, band_keys, bands_for, curve
+from data.dedup.bands import CALCULATED, Bands, band_keys, bands_for, calculated, curve
 from data.dedup.config import CODE_VERSION, NearConfig
 from data.dedup.grams import Grams, hash_grams
 from data.dedup.minhash import agreement, signatures
@@ -116,6 +116,10 @@ def test_any_similarity_may_be_asked(similarity: float):
     points = dict(curve(bands))
     assert (points[0.0], points[1.0]) == (0.0, 1.0)
     assert sorted(points.values()) == list(points.values())
+
+
+def test_the_cuts_that_are_kept_are_what_the_calculator_gives():
+    assert all(calculated(*asked) == bands for asked, bands in CALCULATED.items())
 
 
 def test_bands_that_cannot_be_are_an_error():
