@@ -8,6 +8,7 @@ import pytest
 from catalog.home import Home
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy models are four times as fast without threads
 
 
 @pytest.fixture
