@@ -16,7 +16,7 @@ from catalog.errors import BadInput, near
 from catalog.ids import key
 from data.intake import SCHEMA
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when signatures come out otherwise for the same text: earlier signature files are then made again."""
 
 

@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.dedup.passes import ALONE, BASE, cut_tokens
 from data.signals.characters import LONE, SCRIPTS, WORD, classes
 from data.text.han_forms import compared_forms
 
-_ALONE, _MARK = np.uint32(1 << 30), np.uint32(1 << 31)
-_POINT = np.uint32((1 << 30) - 1)
-_BASE = 0x9E3779B97F4A7C15
+_MARK = np.uint32(1 << 31)
 _MARKS = (*range(0x300, 0x370), 0x3099, 0x309A)
 """Combining marks that composition may take into a letter."""
 _WIDE = (*range(0xFF01, 0xFFEF), *range(0x2F00, 0x2FD6), *range(0xF900, 0xFB00))
@@ -42,16 +41,10 @@ class Tokens(NamedTuple):
 def hash_tokens(texts: Sequence[str], compose: bool = True, fold_han: bool = False) -> Tokens:
     """The tokens of each text. Without `compose`, combining marks stay as they stand and so do positions."""
     codes, bounds = _lay_out(texts, compose, fold_han)
-    alone = codes >= _ALONE
-    starts = codes != 0
-    word = starts.copy()
-    starts[1:] &= ~word[:-1]
-    if alone.any():
-        starts |= alone
-        starts[1:] |= alone[:-1] & word[1:]
-    at = np.flatnonzero(starts)
-    first = np.searchsorted(at, bounds)
-    return Tokens(_hashes(codes & _POINT, at), first, at)
+    hashes, starts = np.empty(len(codes), np.uint64), np.empty(len(codes), np.int64)
+    first = np.empty(len(bounds), np.int64)
+    count = cut_tokens(codes, bounds, hashes, first, starts)
+    return Tokens(hashes[:count], first, starts[:count])
 
 
 def _lay_out(texts: Sequence[str], compose: bool, fold_han: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -68,21 +61,6 @@ def _lay_out(texts: Sequence[str], compose: bool, fold_han: bool) -> tuple[np.nd
 def _fold(text: str, fold_han: bool) -> np.ndarray:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     return np.take(folding(fold_han), points, mode="clip")
-
-
-def _hashes(codes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """A polynomial of each token's characters: what lies between two tokens is 0 and adds nothing."""
-    if not len(at):
-        return np.zeros(0, np.uint64)
-    powers, inverses = powers_of(len(codes))
-    return mix(np.add.reduceat(codes * powers[: len(codes)], at) * inverses[at])
-
-
-def mix(values: np.ndarray) -> np.ndarray:
-    """Spread the bits of uint64 over all 64 (the finalizer of SplitMix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 _CASED = (*range(0x3400), *range(0xA000, 0xAC00), *range(0xD800, 0x20000))
@@ -108,7 +86,7 @@ def folding(fold_han: bool) -> np.ndarray:
         simple = np.arange(0x110000, dtype=np.uint32)
         simple[forms[:, 0]] = forms[:, 1]
         folded = simple[folded]
-    flags = np.where(((shape & LONE) > 0) | np.isin(script, kana), _ALONE, np.uint32(0))
+    flags = np.where(((shape & LONE) > 0) | np.isin(script, kana), ALONE, np.uint32(0))
     flags[list(_MARKS)] |= _MARK
     return np.where((shape & WORD) > 0, folded | flags, np.uint32(0)).astype(np.uint32)
 
@@ -128,7 +106,7 @@ def _kept_powers() -> tuple[np.ndarray, np.ndarray]:
 
 def _make_powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     tables = []
-    for base in (_BASE, pow(_BASE, -1, 1 << 64)):
+    for base in (BASE, pow(BASE, -1, 1 << 64)):
         factors = np.full(count, base, np.uint64)
         factors[:1] = 1
         tables.append(np.cumprod(factors))

@@ -10,10 +10,11 @@ import pandas  # noqa: F401
 import data.dedup.near
 import data.read
 import data.shards  # noqa: F401
-from data.dedup.tokens import folding
+from data.dedup.grams import hash_grams
+from data.dedup.minhash import signatures
 from data.page.main_text import read_page
 from data.signals.characters import classes
 
 classes()
-folding(fold_han=True)
 read_page("<p>x")
+signatures(hash_grams(["x"], 1, fold_han=True), 16)
