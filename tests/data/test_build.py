@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, CorpusConfig]
     crawl = Crawl(root / "crawl" / "one.warc.gz")
     crawl.response("https://example.org/page", page(english(1) + "<p>This site uses cookies to please you.</p>"))
     crawl.response("https://example.org/page?utm_source=x", page(english(2)), date="2025-01-01T00:00:00Z")
-    crawl.response("https://example.org/copy", page(english(1) + "<p>This site uses cookies to please you.</p>"))
+    crawl.response("https://example.org/twin", page(english(1) + "<p>This site uses cookies to please you.</p>"))
     crawl.response("https://example.org/short", page(f"<p>{SHORT}</p>"))
     crawl.response("https://zh.example.org/1", page(chinese(1)))
     crawl.response("https://example.org/gone", page(english(3)), status="404 Not Found")
@@ -65,7 +65,7 @@ def test_every_record_has_its_fate_with_reason_value_and_threshold(built):
     assert said == {
         "example.org/page": ("kept", ""),
         "example.org/page?utm_source=x": ("dropped", "same_url"),
-        "example.org/copy": ("dropped", "same_text"),
+        "example.org/twin": ("dropped", "same_text"),
         "example.org/short": ("dropped", "min_words"),
         "zh.example.org/1": ("kept", ""),
         "example.org/gone": ("dropped", "http_status"),
@@ -86,7 +86,7 @@ def test_a_duplicate_names_the_one_that_was_kept(built):
             "JOIN documents o ON o.doc_id = other_doc_id"
         ).fetchall()
     kept = "https://example.org/page"
-    assert sorted(rows) == [("https://example.org/copy", kept), ("https://example.org/page?utm_source=x", kept)]
+    assert sorted(rows) == [("https://example.org/page?utm_source=x", kept), ("https://example.org/twin", kept)]
 
 
 def test_other_record_types_are_counted_by_source(built):
@@ -263,8 +263,8 @@ def test_a_ledger_that_lost_a_row_publishes_nothing(home: Home, tmp_path: Path, 
     write_crawl(tmp_path / "a.warc.gz", 0, 3)
     honest = data.build.decide
 
-    def losing(con, rules, dedup):
-        honest(con, rules, dedup)
+    def losing(con, *asked):
+        honest(con, *asked)
         con.execute("DELETE FROM ledger WHERE ordinal = (SELECT max(ordinal) FROM ledger)")
 
     monkeypatch.setattr(data.build, "decide", losing)
