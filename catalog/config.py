@@ -26,19 +26,23 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+Texts = dict[tuple[str, ...], str]
+"""What a command line says of fields, by path."""
 
 
 def set_fields(config: C, assignments: Iterable[str]) -> C:
-    """Apply `path=value` assignments. Values are JSON where they parse as JSON, else text; a tuple takes `a,b`.
+    """Apply `path=value` assignments, all at once. Values are JSON where they parse as JSON, else text; a tuple takes
+    `a,b`.
 
     Raises UnknownField with the near names, BadInput where a value does not fit its field's type.
     """
+    texts: Texts = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise BadInput(f"not a field=value: {assignment!r}. Write for example version=2026.11.")
-        config = _assign(config, _resolve(config, path.replace("-", "_")), text)
-    return config
+        texts[_resolve(config, path.replace("-", "_"))] = text
+    return _assign(config, texts) if texts else config
 
 
 def fields(config: Config) -> dict[str, object]:
@@ -79,21 +83,33 @@ def _resolve(config: Config, wanted: str) -> tuple[str, ...]:
     )
 
 
-def _assign(config: C, path: tuple[str, ...], text: str) -> C:
-    name, rest = path[0], path[1:]
-    old = getattr(config, name)
-    if not rest:
-        new = _parse(text, old)
-    elif isinstance(old, tuple):
-        new = tuple(_assign(item, rest[1:], text) if item.name == rest[0] else item for item in old)
-    else:
-        new = _assign(old, rest, text)
+def _assign(config: C, texts: Texts) -> C:
+    """All fields of a config together: some fit only with each other, as heads and kv_heads."""
+    new = {name: _changed(getattr(config, name), _below(texts, name)) for name in dict.fromkeys(p[0] for p in texts)}
     try:
-        return config.variant(**{name: new})
+        return config.variant(**new)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{where}={text!r} does not fit: {first['msg']}.") from error
+        named = {path[0]: text for path, text in texts.items() if path[0] in first["loc"][:1] or not first["loc"]}
+        said = ", ".join(f"{name}={text!r}" for name, text in named.items())
+        raise BadInput(f"{said} does not fit: {first['msg']}.") from error
+
+
+def _changed(old: object, texts: Texts) -> object:
+    """A field's value with what is said of it, or of what it holds."""
+    if () in texts:
+        if len(texts) > 1:
+            raise BadInput(f"{texts[()]!r}, and a part of the same field besides: say it in one way.")
+        return _parse(texts[()], old)
+    if isinstance(old, tuple):
+        return tuple(_assign(item, found) if (found := _below(texts, item.name)) else item for item in old)
+    assert isinstance(old, Config)
+    return _assign(old, texts)
+
+
+def _below(texts: Texts, name: str) -> Texts:
+    """What is said of one field, by the rest of its path."""
+    return {path[1:]: text for path, text in texts.items() if path[0] == name}
 
 
 def _parse(text: str, old: object) -> object:

@@ -24,6 +24,7 @@ from catalog.home import Home
 from catalog.records import versions
 from configs.recipes import configured, described
 from eval import likelihood
+from training.models.config import parameters
 from training.models.objectives import objective_for
 from training.models.optimizers import OptimizerConfig
 from training.models.presets import PRESETS, Preset
@@ -69,9 +70,10 @@ def main(argv: list[str]) -> int:
     config, home = configured(RUNS, recipe, fields), Home.open(arguments.home)
     console = Console(soft_wrap=True, highlight=False)
     if arguments.dry_run:
-        return _print_plan(config, home, console)
+        return _print_plan(config, home, recipe, fields, console)
     _make_defaults(config, home, console)
-    config = _with_warmup(config, home, fields)
+    config = _settled(config, home, recipe, fields)
+    _print_job(plan(config, home), console)
     _print_trained(pretrain(config, home, hands(), recipe), home, console)
     return 0
 
@@ -108,8 +110,11 @@ def _command(run: str, home: Home, processes: int) -> list[str]:
     return [*launcher, "-m", "configs", "pretrain-rank", run, str(home.root)]
 
 
-def _with_warmup(config: RunConfig, home: Home, fields: list[str]) -> RunConfig:
-    """A warm-up of a twentieth of the run where none is asked for."""
+def _settled(config: RunConfig, home: Home, recipe: str, fields: list[str]) -> RunConfig:
+    """What follows from the mixture: of the default one no more than the preset's tokens; a twentieth to warm up."""
+    job, wanted = plan(config, home), PRESETS[recipe].tokens // config.batch_tokens
+    if job.mixture.record.name == DEFAULT_MIXTURE and not config.max_steps and wanted < job.steps:
+        config = config.variant(max_steps=wanted)
     if any("warmup" in field for field in fields) or config.schedule.warmup_tokens:
         return config
     total = plan(config, home).total_tokens
@@ -127,23 +132,30 @@ def _make_defaults(config: RunConfig, home: Home, console: Console) -> None:
         mixtures.main([DEFAULT_MIXTURE, "--home", str(home.root)])
 
 
-def _print_plan(config: RunConfig, home: Home, console: Console) -> int:
+def _print_plan(config: RunConfig, home: Home, recipe: str, fields: list[str], console: Console) -> int:
     console.print(f"run {config.run}, home {home.root}", markup=False)
     console.print_json(config.model_dump_json())
     if config.mixture == DEFAULT_MIXTURE and not versions(home, "mixtures", DEFAULT_MIXTURE):
         console.print(f"mixtures/{DEFAULT_MIXTURE}: would be planned first", markup=False)
         return 0
-    _print_job(plan(config, home), console)
+    _print_job(plan(_settled(config, home, recipe, fields), home), console)
     return 0
 
 
 def _print_job(job: Job, console: Console) -> None:
+    config, steps = job.config, job.schedule.steps
+    many = job.processes > 1
+    size = f"{parameters(job.model) / 1e6:,.1f} M parameters"
     state = f"at step {job.folder.state().step}, {job.folder.state().status}" if job.folder.exists else "to begin"
+    start = f", from {job.parent.ref if job.parent else job.model.checkpoint}" if job.model.checkpoint else ""
+    part = f"; the mixture has {steps:,}, which max_steps={steps} reads" if job.steps < steps else ""
     console.print(
-        f"mixture  {job.mixture.ref}, tokenizer {job.tokenizer.ref}\n"
-        f"steps    {job.steps:,} of {job.config.batch_tokens:,} tokens\n"
-        f"on       {job.device}, {job.processes} at a time, {job.precision}, {job.strategy}\n"
-        f"run      {job.config.run}: {state}",
+        f"run      {config.run}: {state}\n"
+        f"model    {job.model.family}, {size}, context {job.model.context:,}{start}\n"
+        f"data     mixture {job.mixture.ref}, tokenizer {job.tokenizer.ref}\n"
+        f"steps    {job.steps:,} of {config.batch_tokens:,} tokens, {job.total_tokens:,} in all{part}\n"
+        f"measured held-out loss of each domain, every {job.evaluation_interval:,} steps\n"
+        f"on       {job.device}, {job.precision}, {job.processes} process{'es by ' + job.strategy if many else ''}",
         markup=False,
     )
 

@@ -9,6 +9,7 @@ The server reads command lines and forks for each: what runs is the verb's own m
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from catalog.home import Home
 from catalog.store import Catalog
 
-TINY = ("model.layers=1", "model.hidden_size=128", "model.mlp_size=128", "model.kv_heads=2", "model.heads=2")
+TINY = ("model.layers=1", "model.hidden_size=128", "model.mlp_size=128", "model.heads=2", "model.kv_heads=2")
 TOY = (*TINY, "model.context=64", "mixture=m", "batch_tokens=256", "heldout_rows=4")
 
 
@@ -42,6 +43,18 @@ def close(self, files, state, inputs=()):
     return real(self, files, state, inputs)
 folder.RunFolder.close = close
 """
+
+
+FORKED_RANKS = """
+import run_ranks, training.runs.pretrain as pretrain
+pretrain.launched = run_ranks.launched
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
 
 
 def words(home: Home, run: str, *more: str) -> list[str]:

@@ -83,14 +83,14 @@ def table(rows: Sequence[Row]) -> pa.Table:
     return pa.table({name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(names)})
 
 
-def write_tokenizer(folder: Path, vocab: int = 600, total: int = 0) -> Path:
+def write_tokenizer(folder: Path, vocab: int = 600, total: int = 0, special: Sequence[str] = ()) -> Path:
     """A byte-level BPE tokenizer in a folder, with words of one strange letter up to a `total` of tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
-        special_tokens=[END, PAD],
+        special_tokens=[END, PAD, *special],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

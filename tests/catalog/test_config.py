@@ -1,6 +1,7 @@
 """Setting fields from a command line: paths, short names, near names, types."""
 
 import pytest
+from pydantic import model_validator
 
 from catalog.config import Config, set_fields
 from catalog.errors import BadInput, UnknownField
@@ -60,3 +61,21 @@ def test_a_value_that_does_not_fit_is_named(bad: str):
 def test_what_is_no_assignment_is_refused():
     with pytest.raises(BadInput, match="field=value"):
         set_fields(Outer(), ["depth"])
+
+
+class Even(Config):
+    heads: int = 4
+    groups: int = 4
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.heads % self.groups:
+            raise ValueError(f"{self.groups} groups of {self.heads} heads")
+        return self
+
+
+def test_fields_that_fit_only_together_are_set_together_in_any_order():
+    for order in (["heads=6", "groups=6"], ["groups=6", "heads=6"]):
+        assert set_fields(Even(), order) == Even(heads=6, groups=6)
+    with pytest.raises(BadInput, match=r"heads='6', groups='5' does not fit: Value error, 5 groups of 6 heads"):
+        set_fields(Even(), ["heads=6", "groups=5"])

@@ -22,13 +22,15 @@ def forks():
 
 @pytest.fixture(scope="session")
 def toy_runs(tmp_path_factory) -> Home:
-    """A home with the mixtures m and other, another order of the same samples."""
+    """A home with the mixtures m, other (another order of the same samples) and long (samples of 128)."""
     from training.mixtures.build import build
     from training.mixtures.config import MixtureConfig
 
     folder = tmp_path_factory.mktemp("runs")
     home = Home.open(folder / "lake")
+    write_tokenizer(folder / "tokenizer", special=("<mask>", *(f"<extra_id_{number}>" for number in range(20))))
     toy_tokens(home, folder, count=120)
-    build(MixtureConfig(name="m", tokens=("toy",)), home)
-    build(MixtureConfig(name="other", tokens=("toy",), seed=5), home)
+    toy_tokens(home, folder, "twice", count=40, length=128)
+    for name, tokens, seed in (("m", "toy", 17), ("other", "toy", 5), ("long", "twice", 17)):
+        build(MixtureConfig(name=name, tokens=(tokens,), seed=seed), home)
     return home

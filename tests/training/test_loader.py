@@ -102,12 +102,11 @@ def test_tokens_positions_and_labels_are_those_of_the_documents(home, dataset):
         length = batch["input_ids"].shape[1]
         for row, sample in enumerate(batch["sample_id"].tolist()):
             start = int(part(sample)) * length
-            tokens, positions, firsts = _expected(spans[int(whole(sample))], ids, start, length)
+            tokens, positions = _expected(spans[int(whole(sample))], ids, start, length)
             end = len(tokens)
             assert batch["input_ids"][row, :end].tolist() == tokens
             assert batch["position_ids"][row].tolist() == positions + [0] * (length - end)
-            labels = [-100 if place in firsts else token for place, token in enumerate(tokens)]
-            assert batch["labels"][row].tolist() == labels + [-100] * (length - end)
+            assert batch["labels"][row].tolist() == tokens + [-100] * (length - end)
             assert 64 // length == int(divisor(sample))
             checked += 1
     assert checked == dataset.schedule.samples
@@ -121,15 +120,14 @@ def _texts(home: Home) -> dict[str, str]:
 
 
 def _expected(spans, ids, start: int, length: int) -> tuple[list[int], list[int], set[int]]:
-    tokens, positions, firsts = [], [], set()
+    tokens, positions = [], []
     for sample_start, doc, doc_start, count in spans:
         low, high = max(sample_start, start), min(sample_start + count, start + length)
         if low < high:
-            firsts.add(len(tokens))
             offset = doc_start + low - sample_start
             tokens += ids[doc][offset : offset + high - low]
             positions += range(high - low)
-    return tokens, positions, firsts
+    return tokens, positions
 
 
 def test_streams_are_those_of_the_mixture(dataset):
@@ -142,9 +140,9 @@ def test_streams_are_those_of_the_mixture(dataset):
             assert names[stream].domain == with_catalog[sample]
 
 
-def test_without_stops_at_documents_only_padding_is_left_unlearned():
+def test_only_padding_has_no_label():
     sample = Sample(1, np.arange(8, dtype=np.uint16), np.array([0, 3, 6], np.uint32))
-    batch = collate([sample], np.array([1]), np.array([0]), 8, 99, stop=False)
+    batch = collate([sample], np.array([1]), np.array([0]), 8, 99)
     assert batch["labels"].tolist() == [[0, 1, 2, 3, 4, 5, -100, -100]]
     assert batch["input_ids"].tolist() == [[0, 1, 2, 3, 4, 5, 99, 99]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 0, 0]]
@@ -156,7 +154,7 @@ def test_parts_of_a_sample_hold_all_of_it():
     parts = [sample.cut(number, 4) for number in range(4)]
     assert [p.tokens.tolist() for p in parts] == [[*range(n, n + 4)] for n in (0, 4, 8, 12)]
     assert [p.bounds.tolist() for p in parts] == [[0, 3, 4], [0, 4], [0, 3], [0]]
-    last = collate(parts[3:], np.array([1]), np.array([0]), 4, 7, stop=True)
+    last = collate(parts[3:], np.array([1]), np.array([0]), 4, 7)
     assert last["labels"].tolist() == [[-100] * 4]
     assert last["input_ids"].tolist() == [[7] * 4]
 

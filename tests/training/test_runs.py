@@ -73,7 +73,8 @@ def test_a_signal_saves_and_a_resume_goes_on(whole, forks, number):
     done = job.wait()
     assert done.status == 75, done.err
     stopped = counts(whole, run)
-    assert done.error == f"error: stopped after step {stopped['step']} of {STEPS}, everything is saved"
+    said = f"error: stopped after step {stopped['step']} of {STEPS}, everything is saved: `just resume {run}` goes on"
+    assert done.error == said
     assert stopped["status"] == "stopped"
     assert forks.run("resume", run, "nproc=1", home=whole).status == 0
     assert batches(whole, run) == batches(whole, "whole")
@@ -95,3 +96,46 @@ def test_two_starts_at_once_and_a_second_signal(whole, forks):
     done = job.wait(30)
     assert (done.status, "interrupted" in done.err) == (130, True)
     assert counts(whole, "twice")["step"] == 0
+
+
+def test_a_changed_mixture_is_refused_with_its_consequence_or_wanted_and_counted(whole, forks):
+    assert forks.run(*words(whole, "changed", "checkpoint.keep_last=9"), home=whole).status == 0
+    assert forks.run("resume", "changed", "step=12", home=whole, plant=KILLED_AFTER_SAVING).status == -9
+    assert {row[0] for row in batches(whole, "changed")} == set(range(1, 13))  # later rows are forgotten
+    one, two = (np.asarray(load_mixture(whole, name).order(0)) for name in ("m", "other"))
+    read, ahead, rest = set(one[:48].tolist()), set(two[:16].tolist()), set(one[48:64].tolist())
+    change = f"would read {len(read & ahead)} samples again that have been read, and never {len(rest - ahead)} that"
+    refused = forks.run(*words(whole, "changed", "mixture=other"), home=whole)
+    assert (refused.status, change in refused.error) == (2, True), refused.error
+    assert 'mixture was "m@1", now "other@1"' in refused.error
+    assert "just resume changed mixture=other@1" in refused.error
+    for field, said in (("batch_tokens=320", "would read 3 samples again"), ("seed=3", "would read 0 samples again")):
+        refused = forks.run("resume", "changed", field, home=whole)
+        assert (refused.status, said in refused.error) == (2, True), refused.error
+    assert forks.run("resume", "changed", "mixture=other", home=whole, plant=KILLED_BEFORE_RECORD).status == -9
+    done = forks.run("resume", "changed", "mixture=other", home=whole)
+    assert done.status == 0, done.err
+    found = counts(whole, "changed")
+    assert [(r["mixture"], r["first_step"]) for r in found["readings"]] == [("m@1", 1), ("other@1", 13)]
+    assert (found["readings"][1]["repeated"], found["readings"][1]["lost"]) == (
+        len(read & ahead),
+        len(rest - ahead),
+    )
+    ids = [row[2] for row in batches(whole, "changed") if row[0] > 12]
+    assert sorted(ids) == sorted(two[:16].tolist())
+    rates = "SELECT step, value FROM metrics WHERE run = '{}' AND name = 'learning_rate' ORDER BY 1"
+    assert ask(whole, rates.format("changed")) == ask(whole, rates.format("whole"))  # the schedule goes on
+
+
+def test_the_last_and_the_best_checkpoints_are_kept(whole, forks):
+    more = ("checkpoint.every_steps=0", "checkpoint.every_tokens=1024", "checkpoint.keep_last=1", "evaluate_steps=4")
+    assert forks.run(*words(whole, "kept", *more), home=whole).status == 0
+    best = min(counts(whole, "kept")["checkpoints"], key=lambda one: one["heldout_loss"])["step"]
+    folders = {path.name for path in (whole.root / "runs/kept/1/checkpoints").iterdir()}
+    assert folders == {f"step-{step:08d}" for step in {best, STEPS}}
+    assert ask(whole, "SELECT DISTINCT step FROM checkpoints WHERE run = 'kept' ORDER BY 1") == [
+        (step,) for step in sorted({best, STEPS})
+    ]
+    minutes = ("checkpoint.every_steps=0", "checkpoint.every_minutes=0.0001", "checkpoint.keep_last=99", "max_steps=3")
+    assert forks.run(*words(whole, "minutes", *minutes), home=whole).status == 0
+    assert [one["step"] for one in counts(whole, "minutes")["checkpoints"]] == [1, 2, 3]

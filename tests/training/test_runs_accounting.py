@@ -9,6 +9,8 @@ import pytest
 
 from training.loader.schedule import Schedule
 from training.runs.accounting import accounted
+from training.runs.config import SpikeConfig
+from training.runs.spikes import SpikeWatch
 from training.sample_ids import divisor, part, parts, sample_id, whole
 
 
@@ -43,6 +45,20 @@ def test_the_step_at_so_many_samples():
         step = schedule.first_after(samples)
         assert schedule.samples_before(step) <= samples
         assert step == schedule.steps or schedule.samples_before(step + 1) > samples
+
+
+def test_spikes_are_told_from_the_losses_before_them_and_are_not_among_these():
+    watch = SpikeWatch(SpikeConfig(window=8, deviations=6))
+    assert [watch.judge(loss) for loss in (9.0, 40.0, 8.0, 9.0)] == [""] * 4  # too few to know
+    for number in range(8):
+        assert watch.judge(5 + number % 2 / 10) == ""
+    assert watch.judge(5.3) == ""
+    said = watch.judge(9.0)
+    assert said.startswith("the loss is 9.000, above 5.")
+    assert "of 8 steps" in said
+    assert watch.judge(float("inf")) == "the loss is inf"
+    assert 9.0 not in watch.seen
+    assert SpikeWatch(SpikeConfig(action="none")).judge(float("nan")) == ""
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """From packed samples to the tensors that a model takes.
 
 A batch is a dict of int64 tensors; B rows of L tokens:
-    input_ids [B, L]; position_ids [B, L], which start again at 0 with each document; labels [B, L], -100 where nothing
-    is to be learned; sample_id [B]; stream [B], the number of the mixture's stream; tokens_hash [B], the XXH3 (64 bits)
+    input_ids [B, L]; position_ids [B, L], which start again at 0 with each document; labels [B, L], the tokens,
+    -100 for padding; sample_id [B]; stream [B], the number of the mixture's stream; tokens_hash [B], the XXH3 (64 bits)
     of the row's input_ids, little-endian, by which the record of a batch can be held against the tokens.
 Models shift labels by themselves, as those of Hugging Face do.
 """
@@ -42,14 +42,8 @@ class Sample(NamedTuple):
         return Sample(self.sample_id, self.tokens[start : start + length], np.unique(edges))
 
 
-def collate(
-    rows: Sequence[Sample], ids: NDArray[np.int64], streams: NDArray[np.int64], length: int, pad: int, stop: bool
-) -> Batch:
-    """Tensors of samples of `length` tokens each.
-
-    `stop`: attention will stop at document boundaries, so that the first token of a document, which nothing precedes,
-    is not to be learned.
-    """
+def collate(rows: Sequence[Sample], ids: NDArray[np.int64], streams: NDArray[np.int64], length: int, pad: int) -> Batch:
+    """Tensors of samples of `length` tokens each. Labels are the tokens: what is learned of them is the objective's."""
     tokens = np.empty((len(rows), length), np.int64)
     positions = np.zeros((len(rows), length), np.int64)
     labels = np.empty((len(rows), length), np.int64)
@@ -58,12 +52,9 @@ def collate(
         end = int(bounds[-1])
         tokens[number] = row.tokens
         tokens[number, end:] = pad
-        starts = bounds[:-1]
-        positions[number, :end] = np.arange(end) - np.repeat(starts, np.diff(bounds))
+        positions[number, :end] = np.arange(end) - np.repeat(bounds[:-1], np.diff(bounds))
         labels[number] = tokens[number]
         labels[number, end:] = IGNORED
-        if stop:
-            labels[number, starts] = IGNORED
     return {
         "input_ids": torch.from_numpy(tokens),
         "position_ids": torch.from_numpy(positions),

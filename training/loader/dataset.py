@@ -48,7 +48,6 @@ class MixtureDataset(StreamingDataset):
         cache: Path,
         *,
         remote: str = "",
-        stop_at_documents: bool = True,
         prepare: Callable[[Batch], Batch] | None = None,
         skipped: Sequence[int] = (),
         earlier: tuple[int, int] = (0, 0),
@@ -61,7 +60,7 @@ class MixtureDataset(StreamingDataset):
 
         Raises BadInput where the batch does not fit the phases or the ranks, Damaged for a shard that is not whole.
         """
-        self.mixture, self.stop_at_documents, self.prepare = mixture, stop_at_documents, prepare
+        self.mixture, self.prepare = mixture, prepare
         self.steps_earlier, self.samples_earlier = earlier
         self.schedule = Schedule.of(mixture, batch_tokens, skipped)
         self._pads = {info.key: info.pad_id for info in mixture.tokens}
@@ -145,7 +144,7 @@ class MixtureDataset(StreamingDataset):
         pad = self._pads[int(ids[0]) >> (ORDINAL_BITS + PART_BITS)]
         cut = zip(samples, part(ids).tolist(), divisor(ids).tolist(), strict=True)
         rows = [sample.cut(number, of) for sample, number, of in cut]
-        return collate(rows, ids, streams, sequence_length, pad, self.stop_at_documents)
+        return collate(rows, ids, streams, sequence_length, pad)
 
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
         """Bring a shard into the cache; one that fails is not left as "in preparation", on which others would wait."""

@@ -29,6 +29,18 @@ FAMILIES = {
     "t5": "t5",
 }
 """The `model_type` of a checkpoint, and the family that we treat it as."""
+SIZES = {
+    "hidden_size": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+    "heads": ("num_attention_heads", "n_head", "num_heads"),
+    "kv_heads": ("num_key_value_heads",),
+    "head_size": ("head_dim", "d_kv"),
+    "mlp_size": ("intermediate_size", "n_inner", "d_ff"),
+    "context": ("max_position_embeddings", "n_positions"),
+    "vocab_size": ("vocab_size",),
+}
+"""Our sizes by the names that the families' config.json has for them."""
+NO_LIMIT = 1 << 30
 
 
 def build(
@@ -60,6 +72,18 @@ def family_of(checkpoint: str | Path) -> str:
     return FAMILIES[kind]
 
 
+def shape_of(checkpoint: str | Path) -> ModelConfig:
+    """A checkpoint in our words, as its config.json has it; t5, whose positions are relative, has a very long context.
+
+    Raises NotFound and BadInput as `family_of` does.
+    """
+    family = family_of(checkpoint)
+    found = json.loads((Path(checkpoint) / "config.json").read_text())
+    shape = {ours: found[name] for ours, names in SIZES.items() for name in names if found.get(name)}
+    shape = {"context": NO_LIMIT, "kv_heads": shape.get("heads", 1), "mlp_size": 4 * shape["hidden_size"], **shape}
+    return ModelConfig.model_validate({"family": family, "checkpoint": str(checkpoint), **shape})
+
+
 def _fresh(config: ModelConfig, seed: int, device: str) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
@@ -82,7 +106,11 @@ def _continued(config: ModelConfig, seed: int) -> "PreTrainedModel":
     kinds = {"t5": AutoModelForSeq2SeqLM, "bert": AutoModelForMaskedLM, "modernbert": AutoModelForMaskedLM}
     theirs = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.rope and family in ("llama", "qwen"):
-        theirs.rope_parameters = {**(theirs.rope_parameters or {}), **_rope(config)}
+        own = theirs.rope_parameters or {}
+        theirs.rope_parameters = {**_rope(config), "rope_theta": own.get("rope_theta", config.rope_theta)}
+        theirs.max_position_embeddings = config.context
+    elif family == "modernbert" and config.context > theirs.max_position_embeddings:
+        theirs.rope_parameters["full_attention"]["rope_theta"] = config.rope_theta
         theirs.max_position_embeddings = config.context
     if config.sliding_window and family == "qwen":
         theirs.use_sliding_window, theirs.sliding_window = True, config.sliding_window

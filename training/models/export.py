@@ -6,12 +6,14 @@ The folder is written under a temporary name, loaded again, its logits are compa
 """
 
 import copy
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from catalog.errors import BadInput, Damaged, NotFound
@@ -34,6 +36,9 @@ def export(
     without a tokenizer, BadInput where the folder is there or the tokenizer is larger than the model, Damaged where
     logits differ.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # "Writing model shards" says nothing in a run's own output
     _check(hf, folder, tokenizer, precision)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -79,6 +84,8 @@ def _write(hf: "PreTrainedModel", folder: Path, tokenizer: Path, card: str) -> N
     for name in TOKENIZER_FILES:
         if (tokenizer / name).is_file():
             shutil.copyfile(tokenizer / name, folder / name)
+    if not (folder / "tokenizer_config.json").exists():
+        _write_tokenizer_config(hf, folder)
     if hf.can_generate():
         GenerationConfig(
             do_sample=True,
@@ -88,6 +95,15 @@ def _write(hf: "PreTrainedModel", folder: Path, tokenizer: Path, card: str) -> N
             pad_token_id=hf.config.pad_token_id,
         ).save_pretrained(folder)
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _write_tokenizer_config(hf: "PreTrainedModel", folder: Path) -> None:
+    """What a bare tokenizer.json is: without it transformers takes the family's own class, and T5's cannot read it."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = {"eos_token": hf.config.eos_token_id, "pad_token": hf.config.pad_token_id}
+    named = {role: tokenizer.id_to_token(number) for role, number in ids.items() if number is not None}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def compare(hf: "PreTrainedModel", folder: Path) -> dict[str, float]:

@@ -50,7 +50,7 @@ def _shape(hidden: int, layers: int, heads: int, mlp: int, **more: object) -> Mo
 
 
 _OURS = "ours: GPT-3's rate for 125M, raised for the smaller width; not searched"
-_TINY = _OURS + "; tokens for ten minutes on two cores, at 2,000 a core-second"
+_TINY = _OURS + "; tokens for some three minutes on two cores, at 2,000 a core-second"
 _GPT3 = "learning rate and batch of GPT-3 (arXiv 2005.14165, table 2.1) at this size"
 _BERT = "arXiv 1810.04805: 256 rows of 512, 1e-4, 137 G tokens"
 
@@ -58,8 +58,8 @@ _LIST = (
     Preset(
         name="tiny",
         model=_shape(256, 4, 4, 768, vocab_size=8192),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=2e-3,
         precision="fp32",
         source=_TINY,
@@ -115,8 +115,8 @@ _LIST = (
     Preset(
         name="qwen-tiny",
         model=_shape(256, 4, 4, 768, vocab_size=8192, family="qwen", kv_heads=2),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=2e-3,
         precision="fp32",
         source=_TINY,
@@ -132,8 +132,8 @@ _LIST = (
     Preset(
         name="gpt2-tiny",
         model=_shape(256, 4, 4, 1024, vocab_size=8192, family="gpt2"),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=2e-3,
         precision="fp32",
         source=_TINY,
@@ -149,8 +149,8 @@ _LIST = (
     Preset(
         name="bert-tiny",
         model=_shape(256, 4, 4, 1024, vocab_size=8192, family="bert"),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=1e-3,
         precision="fp32",
         source=_TINY,
@@ -166,8 +166,8 @@ _LIST = (
     Preset(
         name="modernbert-tiny",
         model=_shape(256, 6, 4, 384, vocab_size=8192, family="modernbert"),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=1e-3,
         precision="fp32",
         source=_TINY,
@@ -183,8 +183,8 @@ _LIST = (
     Preset(
         name="t5-tiny",
         model=_shape(256, 3, 4, 512, vocab_size=8192, family="t5"),
-        tokens=1_500_000,
-        batch_tokens=8_192,
+        tokens=600_000,
+        batch_tokens=4_096,
         learning_rate=1e-3,
         precision="fp32",
         source=_TINY,

@@ -184,7 +184,10 @@ class Saver(Callback):
         self._save(state)
         self._saved_at, self._saved_tokens, self._saved_step = time.monotonic(), int(state.timestamp.token), step
         if asked and step < self.last_step:
-            raise Interrupted(f"stopped after step {step} of {self.last_step}, everything is saved")
+            raise Interrupted(
+                f"stopped after step {step} of {self.last_step}, everything is saved: "
+                f"`just resume {state.run_name}` goes on"
+            )
 
     def _asked(self, step: int) -> bool:
         if dist.get_world_size() == 1:

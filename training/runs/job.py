@@ -4,6 +4,7 @@
 >>> job.schedule.steps, job.strategy, job.processes
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +17,8 @@ from catalog.records import Record, find, fingerprint, same_or_conflict
 from training.loader.schedule import Schedule
 from training.mixtures.reading import Mixture, load_mixture
 from training.models.attention import chosen_kernel
-from training.models.build import family_of
-from training.models.config import ModelConfig, parameters
+from training.models.build import shape_of
+from training.models.config import ModelConfig, extended, parameters
 from training.models.objectives import Vocabulary, objective, objective_for
 from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
@@ -26,6 +27,8 @@ from training.runs.outlets import check_loggers
 from training.tokenizers.load import LoadedTokenizer, load_tokenizer
 from training.tokens.reading import check_shards
 
+HELDOUT_WORK = 0.05
+"""The part of a run's work that held-out losses may take, between four and twenty of them."""
 SHARDED_FROM = 1_000_000_000
 """Parameters from which on FSDP2 is the default."""
 
@@ -89,6 +92,16 @@ class Job:
         return self.planned * self.config.batch_tokens
 
     @property
+    def evaluation_interval(self) -> int:
+        """Steps between two held-out losses; a token costs a third of what it costs in training."""
+        rows = min(
+            len(self.mixture.heldout()), self.config.heldout_rows * len({s.domain for s in self.mixture.streams})
+        )
+        tokens = rows * max(info.sequence_length for info in self.mixture.tokens)
+        times = min(max(3 * HELDOUT_WORK * self.total_tokens / max(tokens, 1), 4), 20)
+        return self.config.evaluate_steps or max(1, math.ceil(self.steps / times))
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The ids that an objective needs."""
         ids = self.tokenizer.tokenizer.get_vocab(with_added_tokens=True)
@@ -149,7 +162,8 @@ def plan(config: RunConfig, home: Home, state: RunState | None = None) -> Job:
         )
     parent = find(home, "models", config.parent) if config.parent else None
     reading = state.reading if state else Reading(mixture=mixture.ref, fingerprint=order_of(mixture))
-    model = _sized(config, home, tokenizer, parent)
+    longest = max(phase.sequence_length for phase in mixture.plan.phases)
+    model = _sized(config, home, tokenizer, parent, longest)
     job = Job(config, home, mixture, tokenizer, model, parent, reading, state.planned if state else 0)
     _check(job)
     _check_machine(job)
@@ -163,13 +177,23 @@ def order_of(mixture: Mixture) -> str:
     return key("order", mixture.record.fingerprint, [entry.sha256 for entry in mixture.record.files])
 
 
-def _sized(config: RunConfig, home: Home, tokenizer: LoadedTokenizer, parent: Record | None) -> ModelConfig:
+def _sized(
+    config: RunConfig, home: Home, tokenizer: LoadedTokenizer, parent: Record | None, longest: int
+) -> ModelConfig:
+    """The model's shape with the tokenizer's words; what goes on with longer samples has a longer context."""
+    asked = config.model
+    if not parent and not asked.checkpoint:
+        return asked.variant(vocab_size=tokenizer.vocab_size)
     if parent:
-        folder = home.artifact("models", parent.name, parent.version)
-        return ModelConfig.model_validate({**dict(parent.config["model"]), "checkpoint": str(folder)})  # type: ignore[arg-type]
-    if config.model.checkpoint:
-        return config.model
-    return config.model.variant(vocab_size=tokenizer.vocab_size)
+        folder = str(home.artifact("models", parent.name, parent.version))
+        model = ModelConfig.model_validate({**dict(parent.config["model"]), "checkpoint": folder})  # type: ignore[arg-type]
+    else:
+        model = shape_of(asked.checkpoint)
+        model = model.variant(vocab_size=max(model.vocab_size, tokenizer.vocab_size))
+    window = asked.sliding_window or model.sliding_window
+    if asked.rope:
+        return model.variant(rope=asked.rope, context=max(asked.context, longest), sliding_window=window)
+    return extended(model, longest, sliding_window=window) if longest > model.context else model
 
 
 def _check(job: Job) -> None:
@@ -179,7 +203,7 @@ def _check(job: Job) -> None:
     objective(config.objective, job.vocabulary, config.seed)
     config.schedule.check(job.total_tokens)
     longest = max(stretch.sequence_length for stretch in schedule.stretches)
-    if not job.model.checkpoint and longest > job.model.context and job.model.family != "t5":
+    if longest > job.model.context and job.model.family != "t5":
         raise BadInput(
             f"samples of {longest} tokens for a context of {job.model.context}: set model.context={longest}, or give "
             "the mixture's phases a shorter sequence_length."
@@ -200,7 +224,7 @@ def _check(job: Job) -> None:
 def _check_machine(job: Job) -> None:
     """What Composer, the model and this machine would refuse later."""
     config = job.config
-    family = family_of(job.model.checkpoint) if job.model.checkpoint else job.model.family
+    family = job.model.family
     if objective_for(family).kind != config.objective.kind:
         raise BadInput(f"objective {config.objective.kind} is not for {family}: set {objective_for(family).kind}.")
     if job.device == "cpu" and job.precision != "fp32":

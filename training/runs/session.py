@@ -5,11 +5,12 @@
 Importing it takes seconds, since it imports composer.
 """
 
+import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -48,6 +49,9 @@ from training.runs.outlets import opened
 from training.runs.recording import Rows
 from training.runs.spikes import SpikeWatch
 from training.sample_ids import whole
+
+NAMED = 12
+"""Documents of a bad batch that are named."""
 
 
 class Launch(Config):
@@ -127,7 +131,6 @@ class Session:
             config.batch_tokens,
             self.job.home.root / "cache",
             remote=config.remote,
-            stop_at_documents=config.objective.documents,
             prepare=self._prepare(),
             skipped=self.job.reading.skipped,
             earlier=(self.job.reading.first_step - 1, self.job.reading.samples),
@@ -160,7 +163,7 @@ class Session:
 
     def _trainer(self, recorder: Recorder) -> Trainer:
         config, job = self.config, self.job
-        saver = Saver(config.checkpoint, self.steps, self._save, self._evaluate, config.evaluation_interval(self.steps))
+        saver = Saver(config.checkpoint, self.steps, self._save, self._evaluate, job.evaluation_interval)
         start = self.launch.start
         rows = config.batch_tokens // self._length // self.ranks
         micro = max(1, config.microbatch_tokens // self._length) if config.microbatch_tokens else rows
@@ -178,7 +181,7 @@ class Session:
             callbacks=[recorder, self.judge, *([self.average] if self.average else []), saver],
             accumulate_train_batch_on_tokens=True,
             device_train_microbatch_size=micro,
-            load_path=str(job.home.root / start.path / _loadable(job.home.root / start.path)) if start else None,
+            load_path=str(_loadable(job.home.root / start.path)) if start else None,
             progress_bar=False,
             log_to_console=False,
             auto_log_hparams=False,
@@ -215,9 +218,10 @@ class Session:
         path = self.run.path / "checkpoints" / f"step-{step:08d}"
         partial = path.with_name(f".{path.name}.{self._leader()}.partial")
         sharded = self.job.strategy == "fsdp2"
-        save_checkpoint(state, filename=str(partial / ("__{rank}_0.distcp" if sharded else "state.pt")))
-        if step >= self.steps:
-            self._write_weights(partial)
+        with _full_disk_said(partial):
+            save_checkpoint(state, filename=str(partial / ("__{rank}_0.distcp" if sharded else "state.pt")))
+            if step >= self.steps:
+                self._write_weights(partial)
         every: list = [None] * self.ranks
         if self.ranks > 1:
             torch.distributed.all_gather_object(every, files)
@@ -281,9 +285,9 @@ class Session:
             found = con.execute(
                 f"SELECT DISTINCT doc_id FROM read_parquet({files}) WHERE sample_id IN ({wanted}) ORDER BY 1"
             ).fetchall()
-        names = ", ".join(doc for (doc,) in found[:5])
+        names = ", ".join(doc for (doc,) in found[:NAMED])
         return (
-            f"Its batch holds {len(found)} documents: {names}{', …' if len(found) > 5 else ''}. "
+            f"Its batch holds {len(found)} documents: {names}{', …' if len(found) > NAMED else ''}. "
             f"`just resume {self.config.run} skip=true` goes back to the last checkpoint and leaves this batch out."
         )
 
@@ -296,6 +300,18 @@ def _superseded(checkpoints: tuple[Checkpoint, ...], last: int, best: int) -> li
     return [one for one in checkpoints if one.step not in kept]
 
 
-def _loadable(folder: Path) -> str:
-    """What Composer loads: a file of whole state, or the folder of a sharded one."""
-    return "state.pt" if (folder / "state.pt").exists() else ""
+@contextmanager
+def _full_disk_said(path: Path) -> Iterator[None]:
+    """torch reports a write that failed without the error behind it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "inline_container" in str(error) and ("write failed" in str(error) or "unexpected pos" in str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def _loadable(folder: Path) -> Path:
+    """What Composer loads: a file of whole state, or the folder of a sharded one, which it names after the step."""
+    whole = folder / "state.pt"
+    return whole if whole.exists() else next(folder.rglob(".metadata")).parent

@@ -1,0 +1,43 @@
+"""Runs of two processes (gloo), by DDP and by FSDP2: two ranks, told to end, then one, killed, then two again."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from run_forks import FORKED_RANKS, KILLED_AFTER_SAVING, STEPS, ask, batches, counts, words
+
+from training.mixtures.reading import load_mixture
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_then_one_then_two_read_the_same_samples(toy_runs, forks, strategy):
+    home, run = toy_runs, strategy
+    more = (f"strategy={strategy}", "nproc=2", "checkpoint.every_steps=2", "optimizer.ema_decay=0.9")
+    job = forks.start(*words(home, run, *more), home=home, plant=FORKED_RANKS)
+    job.wait_for(home.root / f"runs/{run}/1/checkpoints/step-00000002")
+    os.kill(job.pid, signal.SIGTERM)  # to the command; its processes save
+    done = job.wait()
+    assert done.status == 75, done.err
+    first = counts(home, run)["step"]
+    assert 2 <= first < STEPS
+    assert forks.run("resume", run, "nproc=1", home=home, plant=KILLED_AFTER_SAVING).status == -9
+    assert forks.run("resume", run, "nproc=1", "max_steps=0", home=home).status == 2  # another run
+    more = ("nproc=2", "checkpoint.every_steps=100")
+    done = forks.run("resume", run, *more, home=home, plant=FORKED_RANKS)
+    assert done.status == 0, done.err
+    order = np.asarray(load_mixture(home, "m").order(0))[: STEPS * 4].reshape(STEPS, 4)
+    found = batches(home, run)
+    assert [sorted(row[2] for row in found if row[0] == step + 1) for step in range(STEPS)] == [
+        sorted(part) for part in order.tolist()
+    ]
+    ranks = f"SELECT DISTINCT attempt, rank FROM batches WHERE run = '{run}' AND step > {first} ORDER BY ALL"
+    assert ask(home, ranks) == [(3, 0), (3, 1)]
+    loss = f"SELECT step FROM metrics WHERE run = '{run}' AND name = 'loss' ORDER BY 1"
+    assert ask(home, loss) == [(step + 1,) for step in range(STEPS)]
+    saved = home.root / f"runs/{run}/1/checkpoints" / f"step-{STEPS:08d}"
+    assert bool(list(saved.rglob(".metadata"))) == (
+        strategy == "fsdp2"
+    )  # Session refuses weights that are no DTensors, see check_sharded
