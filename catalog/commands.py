@@ -26,6 +26,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{one_line(message)}. `{self.prog} --help` shows examples.")
 
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+        """Options may stand between words: `just build-corpus raw --home X input=…`."""
+        plain = any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._actions)
+        return super().parse_args(args, namespace) if plain else self.parse_intermixed_args(args, namespace)
+
 
 def run(main: Callable[[list[str]], int], arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command on the process's arguments and exit with its status.

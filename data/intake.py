@@ -10,8 +10,10 @@ import json
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,6 +21,7 @@ from catalog.errors import Unbalanced
 from catalog.home import Home, written
 from catalog.ids import SHORT, key
 from catalog.records import FileEntry, Record, file_entry, fingerprint, now, write_record
+from catalog.store import quoted
 from data.parquet import RowGroupWriter
 from data.signals.measures import SIGNALS
 from data.sources.records import Source, Span
@@ -83,6 +86,15 @@ class PartCounts(NamedTuple):
     failed: int
     skipped: dict[str, int]
     """Records of other types, by type."""
+
+
+def empty_rows() -> duckdb.DuckDBPyConnection:
+    """A connection with the table `intake_rows`, which has the columns of an intake, to try SQL on."""
+    con = duckdb.connect()
+    with NamedTemporaryFile(suffix=".parquet") as empty:  # a registered frame would bring pandas, half a second
+        pq.ParquetWriter(empty.name, SCHEMA).close()
+        con.execute(f"CREATE TABLE intake_rows AS FROM read_parquet({quoted(empty.name)})")
+    return con
 
 
 def text_key(text: str) -> str:

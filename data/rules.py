@@ -6,16 +6,14 @@ A rule drops a record when `measure op threshold` holds. The first rule that dro
 that was measured and the threshold.
 """
 
-from tempfile import NamedTemporaryFile
 from typing import Literal
 
 import duckdb
-import pyarrow.parquet as pq
 
 from catalog.config import Config
 from catalog.errors import BadInput, near
 from catalog.store import quoted
-from data.intake import SCHEMA
+from data.intake import SCHEMA, empty_rows
 
 VERDICT = "STRUCT(stage VARCHAR, verdict VARCHAR, reason VARCHAR, value DOUBLE, threshold DOUBLE, evidence VARCHAR)"
 
@@ -84,10 +82,7 @@ def check_rules(rules: tuple[Rule, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"two rules are named {name!r}: a reason must name one rule.")
-    con = duckdb.connect()
-    with NamedTemporaryFile(suffix=".parquet") as empty:
-        pq.ParquetWriter(empty.name, SCHEMA).close()
-        con.execute(f"CREATE TABLE intake_rows AS FROM read_parquet({quoted(empty.name)})")
+    con = empty_rows()
     for rule in rules:
         try:
             con.execute(f"SELECT {rule.predicate()}, ({rule.measure})::DOUBLE, {rule.evidence} FROM intake_rows")

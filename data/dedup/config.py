@@ -8,13 +8,12 @@ Any similarity from 0.5 to 0.95; bands and rows follow from it (`data.dedup.band
 from typing import Literal
 
 import duckdb
-import pyarrow as pa
 from pydantic import Field
 
 from catalog.config import Config
 from catalog.errors import BadInput, near
 from catalog.ids import key
-from data.intake import SCHEMA
+from data.intake import SCHEMA, empty_rows
 
 CODE_VERSION = 3
 """Raise it when signatures come out otherwise for the same text: earlier signature files are then made again."""
@@ -69,8 +68,7 @@ class DedupConfig(Config):
 
     def check(self) -> None:
         """Raise BadInput for a rank that is no SQL over the intake's columns."""
-        con = duckdb.connect()
-        con.register("intake_rows", pa.table({field.name: pa.array([], field.type) for field in SCHEMA}))
+        con = empty_rows()
         for expression in self.rank:
             try:
                 con.execute(f"SELECT 1 FROM intake_rows ORDER BY {expression}")

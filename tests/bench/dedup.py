@@ -162,7 +162,7 @@ def _datatrove_seconds(texts: list[str], language: str) -> list[float]:
 
 def at_scale(folders: list[Path]) -> str:
     """Recall, wrong removals, speed and memory by number of documents."""
-    rows = []
+    rows, last = [], dict[str, tuple[int, dict[str, float]]]()
     for folder in folders:
         size = int(folder.name)
         truth = Truth(folder)
@@ -170,26 +170,24 @@ def at_scale(folders: list[Path]) -> str:
             for old in folder.glob("intake/*/*/signatures/*/*"):
                 old.unlink()
             took, gone = run(method, folder)
+            last[method] = size, took
             recall, wrong = truth.judge(gone)
-            speed = (
-                [f"{size / took[name]:,.0f}" for name in ("sign_s", "cpu_s")] if method != "millrace-2" else ["", ""]
-            )
-            rows.append([f"{size:,}", method, f"{recall:.4f}", f"{wrong:.2%}", *speed, f"{took['wall_s']:.0f} s",
-                         f"{took['peak_mb']:,.0f} MB"])  # fmt: skip
-    columns = [
-        "documents",
-        "method",
-        "recall",
-        "wrong, of removed",
-        "signatures / core-s",
-        "whole / core-s",
-        "time",
-        "memory",
-    ]
+            sign = f"{size / took['sign_s']:,.0f}" if method != "millrace-2" else ""
+            rows.append([f"{size:,}", method, f"{recall:.4f}", f"{wrong:.2%}", sign, f"{size / took['cpu_s']:,.0f}",
+                         f"{took['cpu_s']:.0f} s", f"{took['wall_s']:.0f} s", f"{took['peak_mb']:,.0f} MB"])  # fmt: skip
+        rows += [_not_run(size, method, *last[method]) for method in PEERS if size > MOST_FOR_PEERS and method in last]
+    columns = ["documents", "method", "recall", "wrong, of removed", "signatures / core-s", "whole / core-s"]
+    columns += ["CPU", "time", "memory"]
     note = (
         "`millrace-2` is the same with two workers for the signatures; time is the clock's, beside whatever else ran."
     )
     return f"Walks of about 200 words:\n\n{table(columns, rows)}\n\n{note}"
+
+
+def _not_run(size: int, method: str, measured: int, took: dict[str, float]) -> list[str]:
+    """What a peer would take, if each document cost what it cost in the largest set that it was given."""
+    minutes = took["cpu_s"] * size / measured / 60
+    return [f"{size:,}", method, "not run here", "", "", "", f"about {minutes:.0f} min by extrapolation", "", ""]
 
 
 class Truth:

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -75,11 +76,12 @@ def whole_builds(walks: Path, folder: Path) -> str:
         _build(home, "old", [f"input={','.join(map(str, files[30 - count : 30]))}"])
         _build(home, "before", [f"input={files[-2]}", "against=old@1"])  # the first one merges the band keys
         forget_pages([*files, *(path for path in home.rglob("*") if path.is_file())])
-        wall, read = time.perf_counter(), _bytes_read()
+        wall, cpu, read = time.perf_counter(), _children_cpu_s(), _bytes_read()
         _build(home, "new", [f"input={files[-1]}", "against=old@1"])
-        rows.append([str(count), f"{count * NEW_DOCUMENTS:,}", f"{NEW_DOCUMENTS:,}",
-                     f"{time.perf_counter() - wall:.1f}", f"{(_bytes_read() - read) / 1e6:.1f} MB"])  # fmt: skip
-    columns = ["earlier files", "earlier documents", "new documents", "seconds", "bytes read"]
+        figures = [f"{time.perf_counter() - wall:.1f}", f"{_children_cpu_s() - cpu:.1f}"]
+        figures.append(f"{(_bytes_read() - read) / 1e6:.1f} MB")
+        rows.append([str(count), f"{count * NEW_DOCUMENTS:,}", f"{NEW_DOCUMENTS:,}", *figures])
+    columns = ["earlier files", "earlier documents", "new documents", "seconds", "core-seconds", "bytes read"]
     return f"The whole of `just build-corpus raw` of one new file against that history:\n\n{table(columns, rows)}"
 
 
@@ -101,6 +103,11 @@ def _build(home: Path, name: str, fields: list[str]) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     while _has_children():
         os.wait()
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _has_children() -> bool:

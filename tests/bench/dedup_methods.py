@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,9 +35,9 @@ def texts_of(path: Path) -> Iterator[str]:
 
 
 def cpu_s() -> float:
-    """Of this process and its finished children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+    """Of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def millrace(paths: list[Path], folder: Path) -> tuple[float, list[tuple[int, int]]]:
@@ -172,12 +173,16 @@ def datasketch(paths: list[Path], folder: Path) -> tuple[float, list[tuple[int, 
     return signing, gone
 
 
-class Peak:
-    """The most memory of this process and those under it, looked at four times a second (shared pages count once)."""
+class Watched:
+    """The most memory of this process and those under it, and CPU seconds of the latter: looked at four times a second.
+
+    Pages that several share count once.
+    """
 
     mb = 0.0
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> "Watched":
+        self._cpu_s: dict[int, float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -190,7 +195,15 @@ class Peak:
     def _watch(self) -> None:
         me = psutil.Process()
         while not self._over.wait(0.25):
-            self.mb = max(self.mb, sum(map(pss, [me, *me.children(recursive=True)])) / 1e6)
+            below = me.children(recursive=True)
+            self.mb = max(self.mb, sum(map(pss, [me, *below])) / 1e6)
+            for child in below:
+                with suppress(psutil.NoSuchProcess):
+                    self._cpu_s[child.pid] = sum(child.cpu_times()[:2])
+
+    @property
+    def children_s(self) -> float:
+        return sum(self._cpu_s.values())
 
 
 def pss(process: psutil.Process) -> int:
@@ -225,14 +238,14 @@ def main(method: str, folder: Path) -> None:
     paths = sorted(folder.glob("intake/*/*/part-*.parquet"))
     warm_up(method)
     wall, before = time.perf_counter(), cpu_s()
-    with Peak() as peak:
+    with Watched() as watched:
         signed_at, gone = METHODS[method](paths, folder)
     (folder / f"{method}.json").write_text(json.dumps(gone))
     figures = {
         "wall_s": time.perf_counter() - wall,
-        "cpu_s": cpu_s() - before,
+        "cpu_s": cpu_s() - before + watched.children_s,
         "sign_s": signed_at - (0.0 if method == "datasketch" else before),
-        "peak_mb": peak.mb,
+        "peak_mb": watched.mb,
         "documents": sum(pq.read_metadata(path).num_rows for path in paths),
         "removed": len(gone),
     }

@@ -49,6 +49,14 @@ def test_a_bad_command_line_is_one_line():
         Parser(prog="just crawl").parse_args(["--bogus"])
 
 
+def test_options_may_stand_between_words():
+    parser = Parser(prog="just build-corpus")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--home")
+    given = parser.parse_args(["raw", "--home", "there", "input=a"])
+    assert (given.words, given.home) == (["raw", "input=a"], "there")
+
+
 def test_debug_shows_the_traceback(capsys, monkeypatch):
     assert ending(NotFound("gone"), "verb", "--debug", "x") == 2
     assert "Traceback" in capsys.readouterr().err
