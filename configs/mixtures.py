@@ -25,7 +25,7 @@ from configs.recipes import configured, described
 from training.mixtures.build import build, draft
 from training.mixtures.config import MixtureConfig, PhaseConfig
 from training.mixtures.consumed import shares
-from training.mixtures.plan import PhasePlan, Plan
+from training.mixtures.plan import PhasePlan, Plan, StreamPlan
 from training.mixtures.reading import load_mixture
 
 
@@ -46,6 +46,8 @@ def phases() -> MixtureConfig:
 
 
 DEFAULT_TOKENS = "docs"
+SMALL = 0.005
+"""Of a phase: streams below it are shown together."""
 MIXTURES = {"plain": plain, "phases": phases}
 
 
@@ -141,9 +143,18 @@ def _print_plan(name: str, plan: Plan, console: Console) -> None:
             hand = sum(stream.at_hand * stream.length for stream in streams)
             read = sum(stream.tokens for stream in streams)
             leaf = branch.add(f"{share:6.1%}  {group}  {read:,} tokens, {read / hand:.2f} epochs of {hand:,}")
-            for stream in streams if len(streams) > 1 else []:
-                leaf.add(f"{stream.tokens / phase.tokens:6.1%}  {stream.key}  {stream.tokens:,}")
+            _add_streams(leaf, streams if len(streams) > 1 else [], phase.tokens)
     console.print(tree, markup=False)
+
+
+def _add_streams(leaf: Tree, streams: list[StreamPlan], of: int) -> None:
+    """A group's streams; those below half a percent of the phase together."""
+    small = [stream for stream in streams if stream.tokens / of < SMALL]
+    for stream in streams if len(small) < 2 else [stream for stream in streams if stream not in small]:
+        leaf.add(f"{stream.tokens / of:6.1%}  {stream.key}  {stream.tokens:,}")
+    if len(small) > 1:
+        tokens = sum(stream.tokens for stream in small)
+        leaf.add(f"{tokens / of:6.1%}  {len(small)} smaller streams  {tokens:,}")
 
 
 def _groups(phase: PhasePlan) -> dict[str, float]:

@@ -3,6 +3,7 @@
 just pretrain                                          a tiny model on the default corpus, on a CPU in minutes
 just pretrain small mixture=balanced run=zh-small nproc=8
 just pretrain 350m mixture=balanced precision=bf16 compile=true schedule.kind=wsd
+just pretrain 7b mixture=web nodes=2 nproc=8 address=10.0.0.1:29400   it prints the line for the other machine
 just pretrain tiny mixture=zh parent=tiny@1 run=tiny-zh   go on from a model of the home
 just pretrain tiny --dry-run                           the whole config, and what would be done
 just resume zh-small                                   go on from the last checkpoint, also with another nproc
@@ -105,9 +106,14 @@ def hands() -> Hands:
     return Hands(Scorer(likelihood.score, likelihood.rates), _command)
 
 
-def _command(run: str, home: Home, processes: int) -> list[str]:
-    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes)]
-    return [*launcher, "-m", "configs", "pretrain-rank", run, str(home.root)]
+def _command(job: Job, node: int) -> list[str]:
+    config, launcher = job.config, [sys.executable, "-m", "composer.cli.launcher"]
+    many = {"-n": job.processes // config.nodes}
+    if config.nodes > 1:
+        host, _, port = config.address.rpartition(":")
+        many |= {"--world_size": job.processes, "--node_rank": node, "--master_addr": host, "--master_port": port}
+    words = [str(word) for pair in many.items() for word in pair]
+    return [*launcher, *words, "-m", "configs", "pretrain-rank", config.run, str(job.home.root)]
 
 
 def _settled(config: RunConfig, home: Home, recipe: str, fields: list[str]) -> RunConfig:

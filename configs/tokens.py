@@ -22,7 +22,7 @@ from training.tokens.job import Job, plan, tokenize
 from training.tokens.pieces import Piece
 
 DEFAULT_CORPUS, DEFAULT_TOKENIZER = "docs", "docs-8k"
-SHOWN = 30
+SHOWN = 12
 
 
 def docs() -> TokensConfig:

@@ -10,13 +10,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from tests.bench.recording import recorded
 from tests.bench.tables import publish, table
 from training.models.attention import Kernel, chosen_kernel
 from training.models.build import build
@@ -40,17 +41,24 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--length", type=int, default=2048 if torch.cuda.is_available() else 512)
     parser.add_argument("--blocks", type=int, default=8, help="how often the two take turns")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--only", choices=("", "recording"), default="", help="one part")
     parser.add_argument("--loss", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.loss is not None:
         print(_loss_peak(options.loss))
         return
     names = options.models.split(",")
+    said = f"just bench train {' '.join(argv)}".strip()
+    if options.only in ("", "recording"):
+        parts = recorded(names[0], options.rows, options.length, options.blocks, options.steps)
+        publish("Recording a run", said, _device_line() + parts)
+    if options.only:
+        return
     parts = ["Step time of Composer's path beside a bare loop, medians in turn:", _beside(names, options)]
     parts += ["Attention within documents (eight a row) beside none:", _boundaries(names[0], options)]
     if not torch.cuda.is_available():
         parts += ["The output layer and its loss in chunks, 4,096 tokens over 32,768 words:", _chunks()]
-    publish("Training", f"just bench train {' '.join(argv)}".strip(), _device_line() + "\n\n".join(parts))
+    publish("Training", said, _device_line() + "\n\n".join(parts))
 
 
 def _device_line() -> str:
@@ -107,7 +115,7 @@ def bare(model: LanguageModel, given: Iterator[Batch], total_tokens: int) -> Cal
 
 
 def composed(
-    model: LanguageModel, given: Iterator[Batch], total_tokens: int, rows: int, length: int
+    model: LanguageModel, given: Iterator[Batch], total_tokens: int, rows: int, length: int, callbacks: Sequence = ()
 ) -> Callable[[int], list[tuple[float, float]]]:
     """The same by Composer's Trainer, a turn a `fit`."""
     from composer import Trainer
@@ -139,7 +147,7 @@ def composed(
         device="gpu" if cuda else "cpu",
         algorithms=[composer_model.ClipGradients(1.0)],
         device_train_microbatch_size=rows,
-        callbacks=[Times()],
+        callbacks=[*callbacks, Times()],
         progress_bar=False,
     )
 
@@ -162,7 +170,7 @@ def _since(start: tuple[float, float]) -> tuple[float, float]:
     return now[0] - start[0], now[1] - start[1]
 
 
-def _median(turns: list[list[tuple[float, float]]]) -> tuple[float, float]:
+def median_step(turns: list[list[tuple[float, float]]]) -> tuple[float, float]:
     """Medians of wall and CPU seconds, without the first turn and without each turn's first step."""
     steps = [step for turn in turns[1:] for step in turn[1:]]
     return statistics.median(wall for wall, _ in steps), statistics.median(cpu for _, cpu in steps)
@@ -180,9 +188,9 @@ def _beside(names: list[str], options: argparse.Namespace) -> str:
         for _ in range(options.blocks):
             for loop, run in loops.items():
                 turns[loop].append(run(options.steps))
-        base = _median(turns["bare"])
+        base = median_step(turns["bare"])
         for loop, found in turns.items():
-            wall, cpu = _median(found)
+            wall, cpu = median_step(found)
             rows.append(
                 [
                     f"{name}, {loop}",
@@ -221,8 +229,8 @@ def _boundaries(name: str, options: argparse.Namespace) -> str:
     for _ in range(options.blocks):
         for kind, run in loops.items():
             turns[kind].append(run(options.steps))
-    base = _median(turns["none"])
-    medians = {kind: _median(found) for kind, found in turns.items()}
+    base = median_step(turns["none"])
+    medians = {kind: median_step(found) for kind, found in turns.items()}
     rows = [
         [kind, f"{wall * 1e3:,.1f}", f"{cpu * 1e3:,.1f}", f"{cpu / base[1]:.3f}"]
         for kind, (wall, cpu) in medians.items()

@@ -85,3 +85,23 @@ print(seen[1] - seen[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4096  # KiB
+
+
+def test_the_lines_that_start_a_run_on_two_machines(toy_runs):
+    from configs.pretrain import hands
+    from training.runs.config import RunConfig
+    from training.runs.job import plan
+
+    tokenizer = str(toy_runs.root.parent / "tokenizer")
+    fields = {"mixture": "m", "tokenizer": tokenizer, "batch_tokens": 256, "nproc": 2}
+    job = plan(RunConfig(run="wide", **fields, nodes=2, address="10.0.0.1:29400"), toy_runs)
+    assert job.processes == 4
+    line = " ".join(hands().command(job, 1)[3:])
+    expected = (
+        "-n 2 --world_size 4 --node_rank 1 --master_addr 10.0.0.1 --master_port 29400 -m configs pretrain-rank wide"
+    )
+    assert line == f"{expected} {toy_runs.root}"
+    alone = plan(RunConfig(run="wide", **fields), toy_runs)
+    assert hands().command(alone, 0)[3:7] == ["-n", "2", "-m", "configs"]
+    with pytest.raises(ValueError, match=r"2 nodes need address=host:port"):
+        RunConfig(nodes=2)

@@ -3,6 +3,7 @@
 >>> RunConfig(run="zh-small", mixture="balanced", model=preset("small").model, batch_tokens=131_072)
 """
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +17,8 @@ from training.models.schedules import ScheduleConfig
 CIRCUMSTANCE = {
     "tokenizer",
     "nproc",
+    "nodes",
+    "address",
     "loader_workers",
     "microbatch_tokens",
     "checkpoint",
@@ -89,7 +92,11 @@ class RunConfig(Config):
     spikes: SpikeConfig = SpikeConfig()
     seed: int = Field(default=17, ge=0)
     nproc: int = Field(default=0, ge=0)
-    """Processes on this machine; 0: one for each GPU, one on a CPU."""
+    """Processes on each machine; 0: one for each GPU, one on a CPU."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines, which all have the home under the same path."""
+    address: str = ""
+    """`host:port` of the first machine, where the others find it."""
     loader_workers: int = Field(default=0, ge=0)
     cache_limit: str = ""
     """The most that raw shards may take on the disk, as 100gb; empty: no limit."""
@@ -101,6 +108,8 @@ class RunConfig(Config):
     def _one_start(self) -> Self:
         if self.parent and self.model.checkpoint:
             raise ValueError("a run goes on from parent or from model.checkpoint, not from both")
+        if self.nodes > 1 and not re.fullmatch(r".+:\d+", self.address):
+            raise ValueError(f"{self.nodes} nodes need address=host:port of the first, as 10.0.0.1:29400")
         return self
 
     def identity(self) -> dict:

@@ -58,7 +58,9 @@ class Job:
 
     @property
     def processes(self) -> int:
-        return self.config.nproc or (torch.cuda.device_count() if self.device == "cuda" else 1)
+        """On all machines together."""
+        here = self.config.nproc or (torch.cuda.device_count() if self.device == "cuda" else 1)
+        return here * self.config.nodes
 
     @property
     def precision(self) -> str:

@@ -5,7 +5,9 @@
 """
 
 import json
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,8 +38,8 @@ class Hands:
 
     scorer: Scorer | None
     """How held-out text is scored."""
-    command: Callable[[str, Home, int], list[str]]
-    """The command line that starts so many processes of a run, by its name."""
+    command: Callable[[Job, int], list[str]]
+    """The command line that starts the processes of a run on one of its machines, by number."""
 
 
 class Resume(Config):
@@ -189,7 +191,9 @@ def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
     if job.processes == 1:
         train_process(job, launch, hands.scorer)
         return
-    if launched(hands.command(job.config.run, job.home, job.processes)):
+    for node in range(1, job.config.nodes):
+        print(f"on machine {node}: {shlex.join(hands.command(job, node))}", file=sys.stderr)
+    if launched(hands.command(job, 0)):
         ended = job.folder.state()
         if ended.status == "diverged":
             raise BadInput(ended.detail)
