@@ -96,12 +96,12 @@ def english(shared: Path) -> Iterator[str]:
 def chinese(shared: Path) -> Iterator[str]:
     for name in ("web-commoncrawl-2021-43", "encyclopedia-wikipedia", "academic-abstracts", "books-xiyouji"):
         lines = (shared / "text" / "zh" / f"{name}.jsonl").open()
-        yield from (json.loads(line)["text"][:20_000] for line in islice(lines, 150))
+        yield from (json.loads(line)["text"][:20_000] for line in islice(lines, 60))
 
 
 def pages(shared: Path) -> Iterator[str]:
-    """Gold pages as Resiliparse extracts them, with and without their navigation."""
-    for path in sorted((shared / "html-gold").glob("*/html/*.html.gz")):
+    """Every fourth gold page as Resiliparse extracts it, with and without its navigation: spaCy takes 0.1 s a text."""
+    for path in sorted((shared / "html-gold").glob("*/html/*.html.gz"))[::4]:
         html = gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
         yield extract_plain_text(html, main_content=True)
         yield extract_plain_text(html, main_content=False)
@@ -159,7 +159,7 @@ def test_english_agree(shared_data):
 @pytest.mark.slow
 def test_pages_agree(shared_data):
     texts = list(pages(shared_data))
-    assert len(texts) > 500
+    assert len(texts) > 250
     compare(texts, "en", stock_english())
 
 
