@@ -30,7 +30,10 @@ from data.corpus import CorpusConfig
 from data.intake import intake_folder, read_key
 from data.ledger import StageCounts
 from data.report.funnel import FunnelRow, funnel_rows, print_funnel
+from data.report.numbers import edit_counts
 from data.rules import Rule
+
+SHOWN_EDITS = 5
 
 
 def main(argv: list[str]) -> int:
@@ -98,6 +101,7 @@ def _print_built(built: Built, home: Home, rules: tuple[Rule, ...]) -> None:
     if not built.fresh:
         console.print(f"{record.ref} is built already, from the same sources and config: nothing to do.", markup=False)
     print_funnel(_funnel(record, folder, rules), console)
+    _print_edits(folder, console)
     counts = record.counts
     console.print(
         f"{record.ref}: {counts['documents']:,} documents, {counts['chars']:,} characters, {counts['bytes']:,} bytes\n"
@@ -106,6 +110,17 @@ def _print_built(built: Built, home: Home, rules: tuple[Rule, ...]) -> None:
         '         just sql "SELECT lang, count(*) FROM documents GROUP BY 1 ORDER BY 2 DESC"',
         markup=False,
     )
+
+
+def _print_edits(folder: Path, console: Console) -> None:
+    """What edits took out of the documents that stayed, in a line."""
+    changed = edit_counts(duckdb.connect(), str(folder / "edits" / "*.parquet"))
+    most = sorted(changed, key=lambda each: -each.removed_chars)
+    named = [f"{each.rule} {each.removed_chars:,}" for each in most[:SHOWN_EDITS]]
+    named += [f"{len(most) - SHOWN_EDITS} more rules"] if len(most) > SHOWN_EDITS else []
+    if most:
+        total = sum(each.removed_chars for each in most)
+        console.print(f"edits took {total:,} characters out of what was kept: {', '.join(named)}", markup=False)
 
 
 def _funnel(record: Record, folder: Path, rules: tuple[Rule, ...]) -> list[FunnelRow]:

@@ -23,6 +23,7 @@ from data.dedup.bands import Bands
 from data.dedup.config import DedupConfig
 from data.dedup.earlier import EarlierPart
 from data.dedup.segments import cover, index_path, member, write_keys
+from data.dedup.store import groups
 
 COLUMNS = ("url_key", "text_key")
 _KEYS = Bands(bands=len(COLUMNS), rows=1)
@@ -114,15 +115,14 @@ def _hashes(keys: Sequence[str]) -> np.ndarray:
 def _likely(earlier: Sequence[EarlierPart], column: str, hashes: np.ndarray) -> Iterator[pa.Table]:
     """Earlier documents that count and whose key has one of these hashes."""
     keyed = {_keyed(part.part): part.part for part in earlier}
-    names = {member(path): path for path in keyed}
+    parts = {member(path): part for path, part in keyed.items()}
     _write_missing(keyed)
     rows: dict[Path, list[np.ndarray]] = {}
     for segment in cover(list(keyed), _KEYS, merge=True):
         _, at = segment.find(COLUMNS.index(column), np.unique(hashes))
-        owner = np.searchsorted(segment.starts, at, side="right") - 1
-        for number, name in enumerate(segment.members):
-            if len(own := at[owner == number]):
-                rows.setdefault(keyed[names[name]], []).append(own - segment.starts[number])
+        starts, members = segment.starts, list(segment.members)
+        for number, places in groups(np.searchsorted(starts, at, side="right") - 1):
+            rows.setdefault(parts[members[number]], []).append(at[places] - starts[number])
     for named, part in enumerate(earlier):
         if part.part in rows:
             yield _rows(part, named, column, np.unique(np.concatenate(rows[part.part])))
