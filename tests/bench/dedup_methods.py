@@ -14,7 +14,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -182,7 +181,8 @@ class Watched:
     mb = 0.0
 
     def __enter__(self) -> "Watched":
-        self._cpu_s: dict[int, float] = {}
+        self._before = {child.pid: _used_s(child) for child in psutil.Process().children(recursive=True)}
+        self._cpu_s = dict(self._before)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -198,12 +198,18 @@ class Watched:
             below = me.children(recursive=True)
             self.mb = max(self.mb, sum(map(pss, [me, *below])) / 1e6)
             for child in below:
-                with suppress(psutil.NoSuchProcess):
-                    self._cpu_s[child.pid] = sum(child.cpu_times()[:2])
+                self._cpu_s[child.pid] = _used_s(child) or self._cpu_s.get(child.pid, 0.0)
 
     @property
     def children_s(self) -> float:
-        return sum(self._cpu_s.values())
+        return sum(self._cpu_s.values()) - sum(self._before.values())
+
+
+def _used_s(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:2])
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def pss(process: psutil.Process) -> int:
