@@ -155,7 +155,7 @@ def _pair(pair: Pair) -> Html:
 
 
 def _column(title: str, side: Side, places: list[Html], cls: str) -> Html:
-    none = el("p", "No difference in what is compared, or further on than is shown.", cls="muted")
+    none = el("p", "What is compared does not differ, or only further on than is shown.", cls="muted")
     shown = [el("p", place, cls="text", dir="auto", lang=language(side.lang)) for place in places] or [none]
     ids = el("p", el("code", side.doc_id), f" {side.lang} · {count(side.n_chars)} characters", cls="ids")
     return el("div", el("h4", title), el("article", el("p", address(side.url)), *shown, ids, cls="case"),

@@ -21,11 +21,11 @@ _TITLES = {"dedup_url": "Same URL", "dedup_text": "Same text", "dedup_near": "Ne
 
 DUPLICATES = {
     "same_url": "another record of this build has its URL",
-    "same_url_as_earlier": "an earlier corpus has its URL, fetched no sooner",
+    "same_url_as_earlier": "an earlier corpus has its URL, and by url_keep that one stays",
     "same_text": "another record has its text, up to case and white space",
     "same_text_as_earlier": "an earlier corpus has its text, up to case and white space",
     "near_duplicate": "a kept document shares its n-grams, by the similarity asked for or more",
-    "near_duplicate_of_earlier": "a document of an earlier corpus shares its n-grams so",
+    "near_duplicate_of_earlier": "a document of an earlier corpus shares its n-grams, by that similarity or more",
     "nothing_left": "edits took the whole text",
 }
 """What reasons that are no rules ask."""
