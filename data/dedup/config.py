@@ -15,7 +15,7 @@ from catalog.errors import BadInput, near
 from catalog.ids import key
 from data.intake import SCHEMA, empty_rows
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raise it when signatures come out otherwise for the same text: earlier signature files are then made again."""
 
 

@@ -9,7 +9,7 @@ in some words and itself in others, stays. Chosen and checked beside the data of
 (github.com/BYVoid/OpenCC, Apache-2.0).
 
 For comparing texts, not for writing them, there are 1,116 more: rarer characters, variants of other standards (裏, 説),
-and 著. They are the single characters that OpenCC's tables change. 19 more are changed in some words (了解, 瞭解).
+and 著. They are the single characters that OpenCC's tables change. 16 more are changed in some words (了解, 瞭解).
 """
 
 from functools import lru_cache
@@ -85,9 +85,9 @@ _FURTHER_FORMS = (
     "鲹鳛鳉鳙鳕鳟鲟鲼鲙鳣鳡鳢鲿鲚鳠鲡凫凫鸤䴓鸨鸰鸲鸮鸱鸸鸹鸻䴕䴔鸺鸼鹀鹆鹁鹈鹐鹎雕鹓鹍䴖鸫鹒鹋鹙鹕鹗鹖鹛鹜䴗鸧鹟鹠鹡鹘鹣鹚鹚鹢鸡䴘鹝鹥鸷鹨鹪鹔鹩鹫鹇鹇鹬鸴㶉鹯䴙鹱鹲鸬鹴鹂鹾面面曲么黪黡黾鼋鼌鼍赍齑龀龁龂龅龆腭厐䶮龛䜤鿒余"
 )
 
-_BY_WORD = "瞭逕迳覆藉像锺揹座俱彷薰腭齶伕幺暱甯钜"
-_BY_WORD_FORMS = "了径径复借象钟背坐具仿熏颚颚夫么昵宁巨"
-"""What OpenCC's phrases exchange: 了解 becomes 瞭解, 好像 may come from 好象."""
+_BY_WORD = "瞭逕迳覆藉锺揹彷薰腭齶伕幺暱甯钜"
+_BY_WORD_FORMS = "了径径复借钟背仿熏颚颚夫么昵宁巨"
+"""What OpenCC's phrases exchange, as 了解 and 瞭解; not where both are common in simplified text too (像 象, 座 坐)."""
 
 
 @lru_cache(maxsize=1)
