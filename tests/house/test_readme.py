@@ -19,6 +19,7 @@ LONG = {
     "build-corpus": "--dry-run",
     "crawl": "--dry-run",
     "tokenize": "--dry-run",
+    "pretrain": "--dry-run",
     "test": "--collect-only -q",
     "bench": "--help",
     "lock": "--help",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from catalog.html import Html, compact, el, measured
 from training.runs.curves import Points
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 240, 52, 12, 10, 24
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 240, 70, 12, 10, 24
 MOST = 400
 """Points of a drawn line."""
 

@@ -73,11 +73,12 @@ def hosts(catalog: Catalog, run: str) -> list[Host]:
 
 
 def worst_steps(losses: Points, most: int = WORST) -> list[Bad]:
-    """The steps furthest above the median of the steps beside them: at the start of a run every loss is large."""
+    """The steps furthest above the median of the steps beside them, as many before as after: losses fall."""
     found = []
     values = [value for _, value in losses]
     for at, (step, value) in enumerate(losses):
-        beside = values[max(0, at - BESIDE) : at + BESIDE + 1]
+        reach = min(at, len(values) - 1 - at, BESIDE)
+        beside = values[at - reach : at + reach + 1]
         found.append(Bad(step, value, median(beside), ()))
     return sorted(found, key=lambda one: one.usual - one.loss)[:most]
 

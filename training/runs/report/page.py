@@ -253,15 +253,16 @@ def _sources(facts: Facts) -> Html:
         rows.append([f"{len(rest):,} more hosts", count(documents), compact(tokens), f"{tokens / total:.1%}", ""])
     files = sorted({one.source for one in facts.hosts if one.source})
     listed = el("ul", *(el("li", el("span", file, cls="url")) for file in files[: numbers.SHOWN_HOSTS]), cls="plain")
-    more = f"{len(files):,} crawl files" + (" (the first of them)" if len(files) > numbers.SHOWN_HOSTS else "")
+    more = f"{len(files):,} crawl file{'s' if len(files) > 1 else ''}" + (
+        " (the first of them)" if len(files) > numbers.SHOWN_HOSTS else ""
+    )
     lead = "Tokens consumed, by the host that served the page."
     return section("sources", SECTIONS["sources"], lead, html_table(columns, rows, "Hosts"), el("h3", more), listed)
 
 
 def _worst(facts: Facts) -> Html:
     lead = (
-        "What stood furthest above the median of the steps beside it (at a run's start every loss is large), "
-        "as the text that the model was given."
+        "What stood furthest above the median of the steps before and after it, as the text that the model was given."
     )
     cases = [_case(bad, spans, facts) for bad, spans in facts.worst]
     return section("worst", SECTIONS["worst"], lead, *(cases or [el("p", "No step is on record yet.", cls="muted")]))
