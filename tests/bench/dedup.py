@@ -1,6 +1,6 @@
 """Near-deduplication: recall, wrong removals, speed and memory, beside datatrove, text-dedup's method and datasketch.
 
-    just bench dedup                       10,000, 100,000 and 1,000,000 documents (about half an hour)
+    just bench dedup                       10,000, 100,000 and 1,000,000 documents (a quarter of an hour)
     just bench dedup 10000                 one size
 
 Labelled documents: real ones, edited (tests/bench/near_pairs.py). Large sets: walks over real word pairs, a third of
