@@ -17,7 +17,7 @@ from tests.bench.dedup_methods import SIMILARITY, texts_of
 from tests.bench.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
-NEW_DOCUMENTS = 2500
+NEW_DOCUMENTS, FILES = 2500, 32
 _CHILD_SUBREAPER = 36
 
 
@@ -68,7 +68,8 @@ def _against(new: Path, earlier: list[Path]) -> list[str]:
 
 def whole_builds(walks: Path, folder: Path) -> str:
     """`just build-corpus` of one new file, all of it, against a corpus of 3 files and one of 30; not the first."""
-    files = _write_lines(walks, folder, 32)
+    documents = min(NEW_DOCUMENTS, int(walks.name) // FILES)
+    files = _write_lines(walks, folder, documents)
     ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1)  # so that what a build's workers read is counted when they are gone
     rows = []
     for count in (3, 30):
@@ -80,7 +81,7 @@ def whole_builds(walks: Path, folder: Path) -> str:
         _build(home, "new", [f"input={files[-1]}", "against=old@1"])
         figures = [f"{time.perf_counter() - wall:.1f}", f"{_children_cpu_s() - cpu:.1f}"]
         figures.append(f"{(_bytes_read() - read) / 1e6:.1f} MB")
-        rows.append([str(count), f"{count * NEW_DOCUMENTS:,}", f"{NEW_DOCUMENTS:,}", *figures])
+        rows.append([str(count), f"{count * documents:,}", f"{documents:,}", *figures])
     columns = ["earlier files", "earlier documents", "new documents", "seconds", "core-seconds", "bytes read"]
     note = (
         "What differs between the rows is what history costs; the rest is the build itself, "
@@ -90,13 +91,13 @@ def whole_builds(walks: Path, folder: Path) -> str:
     return f"{head}\n\n{table(columns, rows)}\n\n{note}"
 
 
-def _write_lines(walks: Path, folder: Path, count: int) -> list[Path]:
-    """So many files of JSON lines; neighbours share near-duplicates."""
+def _write_lines(walks: Path, folder: Path, documents: int) -> list[Path]:
+    """Files of JSON lines, of so many documents each; neighbours share near-duplicates."""
     folder.mkdir()
     texts = (text for path in sorted(walks.glob("intake/*/*/part-*.parquet")) for text in texts_of(path))
     paths = []
-    for number in range(count):
-        rows = enumerate(islice(texts, NEW_DOCUMENTS))
+    for number in range(FILES):
+        rows = enumerate(islice(texts, documents))
         lines = (json.dumps({"text": text, "url": f"https://example.org/{number}/{row}"}) for row, text in rows)
         paths.append(folder / f"{number:03d}.jsonl")
         paths[-1].write_text("\n".join(lines) + "\n")
