@@ -148,7 +148,7 @@ def next_version(home: Home, kind: str, name: str) -> str:
 
 def version_for(home: Home, kind: str, name: str, asked: str, wanted_fingerprint: str) -> str:
     """The version to make: the one asked for, else the newest that is this very thing, else the next free number."""
-    parse_ref(f"{name}@{asked}" if asked else name)
+    parse_ref(f"{name}@{asked or 1}")  # a version within the name, as in docs@2@1, is refused too
     if asked:
         return asked
     for version in reversed(versions(home, kind, name)):

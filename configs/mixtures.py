@@ -18,6 +18,7 @@ from rich.tree import Tree
 
 from catalog.commands import Parser
 from catalog.home import Home
+from catalog.ids import parse_ref
 from catalog.records import versions
 from catalog.store import Catalog
 from catalog.tables import table
@@ -35,7 +36,7 @@ def plain() -> MixtureConfig:
 
 
 def phases() -> MixtureConfig:
-    """Warm at a quarter of the length (5 %), main (80 %), anneal (15 %); each may have shares and tokens of its own."""
+    """Warm (5 %), main (80 %), anneal (15 %); each may have shares, tokens and a sequence length of its own."""
     return MixtureConfig(
         phases=(
             PhaseConfig(name="warm", part=0.05),
@@ -55,11 +56,12 @@ def main(argv: list[str]) -> int:
     """Make a mixture, or say what would be made."""
     arguments = _parser().parse_args(argv)
     words = arguments.words
-    name = [f"name={words[0]}"] if words and "=" not in words[0] else []
-    fields = words[len(name) :]
+    named = words[:1] if words and "=" not in words[0] else []
+    fields = words[len(named) :]
     recipe = next((word.partition("=")[2] for word in fields if word.startswith("recipe=")), "plain")
     fields = [word for word in fields if not word.startswith("recipe=")]
-    config, home = configured(MIXTURES, recipe, [*name, *fields]), Home.open(arguments.home)
+    ref = [f"{part}={text}" for part, text in parse_ref(named[0])._asdict().items() if text] if named else []
+    config, home = configured(MIXTURES, recipe, [*ref, *fields]), Home.open(arguments.home)
     console = Console(soft_wrap=True, highlight=False)
     if arguments.dry_run:
         drafted = draft(config, home)
@@ -119,7 +121,7 @@ def _parser() -> Parser:
     recipes = "\n".join(described(MIXTURES))
     parser = Parser(
         prog="just mixture",
-        usage="just mixture [NAME] [recipe=RECIPE] [field=value …] [--dry-run]",
+        usage="just mixture [NAME[@VERSION]] [recipe=RECIPE] [field=value …] [--dry-run]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields and their values: add --dry-run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -206,6 +206,9 @@ def _print_made(console: Console, made: Made) -> None:
         print(Report.model_validate_json((made.folder / FERTILITY).read_bytes()).table())
     else:
         console.print(f"{record.ref} is there already, from the same texts and config: nothing to do.", markup=False)
+    asked, made_of = record.config.get("vocab"), record.counts["vocab"]
+    if isinstance(asked, int) and isinstance(made_of, int) and made_of < asked:
+        console.print(f"{asked:,} tokens were asked for, the texts gave {made_of:,}: take more texts", markup=False)
     console.print(
         f"{record.ref}: {record.counts['vocab']:,} tokens\nfile     {made.folder / FILE}\n"
         f'look     just tokenizer {record.ref} "a text"',

@@ -55,6 +55,13 @@ def test_texts_of_the_old_language_are_cut_as_before(pair):
     assert (min(extended.pieces), len(extended.pieces)) == (500, 150)
 
 
+def test_a_special_token_in_a_text_stays_text_if_it_was():
+    old = old_tokenizer()
+    old.encode_special_tokens = True  # as tokenizers of the home are loaded
+    extended = extend(old, CONFIG, lambda: CHINESE)
+    assert check_cuts(old, extended, ['default "<|endoftext|>" of the river']) == 1
+
+
 def test_guaranteed_characters_come_first(pair):
     old, _ = pair
     extended = extend(old, CONFIG.variant(chinese=30, new=80), lambda: CHINESE)

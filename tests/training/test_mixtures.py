@@ -170,13 +170,16 @@ def test_the_same_config_gives_the_same_bytes_in_another_home(made, tmp_path):
         ({"shares": "law=0.5"}, "no tokens of law"),
         ({"budget": 10}, "less than one sample of 64"),
         ({"phases": (PhaseConfig(sequence_length=48),)}, "cannot be read at 48. Lengths that fit: 64, 32, 16"),
+        ({"budget": 1e20}, "the order of .* tokens takes .* GB left: lower the budget"),
+        ({"name": "bad@7"}, "not a name or name@version: 'bad@7@1'"),
+        ({"tokens": ("toy", "toy@1")}, "phase main: the same tokens twice: toy@1, toy@1. Name each once"),
         ({"shares": "books=0.9", "max_epochs": 2, "budget": 10**6}, "books: a share of 0.9 is more epochs"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(made, changes, said):
     with pytest.raises(BadInput, match=said):
         build(MixtureConfig(**{"name": "bad", "tokens": ("toy",), **changes}), made)
-    assert not (made.root / "mixtures" / "bad").exists()
+    assert not list((made.root / "mixtures").glob("bad*/*/*"))
 
 
 def test_a_missing_shard_is_named_before_anything_is_written(made, tmp_path):
@@ -209,8 +212,10 @@ def test_the_command_plans_shows_and_warns(made, capsys, monkeypatch):
     assert "next     just pretrain mixture=typed@1" in printed.out
     assert "warning: web: " in printed.err
     assert "epochs over the same text (more than 4)" in printed.err
-    assert verbs.main(words) == 0
+    assert verbs.main(["typed@1", *words[1:]]) == 0
     assert "typed@1 is planned already" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="budget"):
+        verbs.main(["typed", "tokens=toy", "budget=inf"])
     assert verbs.show(["typed"]) == 0
     assert "10.0%  code" in capsys.readouterr().out
 

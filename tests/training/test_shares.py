@@ -66,6 +66,13 @@ def test_a_bound_on_epochs_gives_to_others():
         solve({"a": 900, "b": 100}, {"b": Bounds(0.5, 0.5)}, caps={"a": 1.0, "b": 0.04})
 
 
+def test_temperatures_of_any_size_keep_bounds():
+    sizes = {"a": 10**12, "b": 10**11, "c": 10}
+    assert solve(sizes, {}, 1e-6) == pytest.approx({"a": 1, "b": 0, "c": 0})
+    assert solve(sizes, {"a": Bounds(0, 0.5)}, 1e-6) == pytest.approx({"a": 0.5, "b": 0.5, "c": 0})
+    assert solve(sizes, {}, float("inf")) == pytest.approx(dict.fromkeys(sizes, 1 / 3))
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 10**12), min_size=1, max_size=6),

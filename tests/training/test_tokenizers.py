@@ -188,6 +188,11 @@ def test_bad_input_is_named(home: Home, tmp_path: Path):
     (tmp_path / "bad.jsonl").write_text('{"content": "no text"}\n')
     with pytest.raises(BadInput, match="no column text"):
         make(config.variant(texts=TextsConfig(input=(str(tmp_path / "bad.jsonl"),))), home)
+    (tmp_path / "bad.jsonl").write_text('{"text": 5}\n')
+    with pytest.raises(BadInput, match=r"column text of .*bad.jsonl is not text but BIGINT"):
+        make(config.variant(texts=TextsConfig(input=(str(tmp_path / "bad.jsonl"),))), home)
+    with pytest.raises(BadInput, match=r"vocab=400 is too small: special tokens and bytes alone take 560"):
+        make(config.variant(vocab=400, special=SpecialConfig(sentinels=300)), home)
     path = home.artifact("tokenizers", "small", "1") / "tokenizer.json"
     path.write_text(path.read_text().replace("river", "rivet"))
     with pytest.raises(Damaged, match="not what its record says"):

@@ -212,15 +212,21 @@ def test_the_record_counts_the_cuts_of_long_documents(home, tokenizer):
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd1234567890", "a.jsonl.zst is cut or damaged"),
         ("a.parquet", b"PAR1 no", "a.parquet is not a Parquet file"),
         ("a.mds", b"\x05\x00\x00\x00abc", "a.mds is not a whole MDS shard"),
+        ("a.mds", b"nope", "a.mds is not a whole MDS shard"),
+        ("index.json", b"no", "index.json is no index of MDS shards"),
+        ("index.json", b"{}", "index.json is no index of MDS shards"),
+        ("index.json", b'{"shards": [{"raw_data": {"basename": "s.mds"}}]}', "s.mds is missing: the index"),
         ("a.txt", b"text", "a.txt is of no kind that can be read here"),
         ("a.jsonl", b"", "there is no text in"),
     ],
 )
 def test_what_cannot_be_read_is_named(home, tokenizer, tmp_path, name, content, said):
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / "given").mkdir()
+    path = tmp_path / "given" / name
+    path.write_bytes(content)
     with pytest.raises(BadInput, match=said):
-        tokenize(configured(tokenizer, corpus=(), input=(str(tmp_path / name),)), home)
-    assert not (home.root / "tokens" / "toy" / "1" / "record.json").exists()
+        tokenize(configured(tokenizer, corpus=(), input=(str(path.parent if name == "index.json" else path),)), home)
+    assert not (home.root / "tokens" / "toy" / "1").exists()
 
 
 def test_half_a_surrogate_pair_and_a_missing_field_are_no_error(home, tokenizer, tmp_path):

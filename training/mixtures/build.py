@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
+from catalog.errors import BadInput
 from catalog.home import Home, written
 from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
@@ -126,8 +127,19 @@ def build(config: MixtureConfig, home: Home) -> Built:
         shutil.rmtree(folder, ignore_errors=True)
         for info in drafted.infos:
             check_shards(info)
+        _check_room(drafted.plan, home)
         record = _write(drafted, folder, version)
     return Built(record, True, drafted.warnings)
+
+
+def _check_room(plan: Plan, home: Home) -> None:
+    """Raise BadInput where the order, 8 bytes a sample, is more than the disk has left."""
+    needed, free = 8 * sum(phase.samples for phase in plan.phases), shutil.disk_usage(home.root).free
+    if needed > free:
+        raise BadInput(
+            f"the order of {plan.tokens:,} tokens takes {needed / 1e9:,.1f} GB, and {home.root} has "
+            f"{free / 1e9:,.1f} GB left: lower the budget, or plan longer samples."
+        )
 
 
 def _write(drafted: Draft, folder: Path, version: str) -> Record:

@@ -55,7 +55,7 @@ class MixtureConfig(Config):
     """As in `web=0.5, encyclopedia<=0.4, code>=5%, *=0`; empty: every group by its size."""
     temperature: float = Field(default=1.0, gt=0)
     """Above 1 small groups get more than their size, as in mT5 and XLM-R (https://arxiv.org/abs/2010.11934, 2.2)."""
-    budget: float = Field(default=0, ge=0)
+    budget: float = Field(default=0, ge=0, allow_inf_nan=False)
     """Tokens to train on, over all phases; 0: as many as give one epoch of everything that may be read."""
     max_epochs: float = Field(default=0, ge=0)
     """The most epochs over any group, held by giving it less; 0: no bound."""

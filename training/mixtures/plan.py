@@ -197,8 +197,11 @@ def _streams_of(
     config: MixtureConfig, phase: PhaseConfig, tokens: Mapping[str, TokensInfo], readable: Mapping[StreamKey, int]
 ) -> list[_Stream]:
     found = []
-    for name in phase.tokens or config.tokens:
-        info = tokens[name]
+    infos = [tokens[name] for name in phase.tokens or config.tokens]
+    refs = [info.ref for info in infos]
+    if len(set(refs)) < len(refs):
+        raise BadInput(f"phase {phase.name}: the same tokens twice: {', '.join(refs)}. Name each once.")
+    for info in infos:
         for stream in info.streams:
             key = StreamKey(info.ref, stream.domain, stream.lang)
             if readable[key]:

@@ -4,6 +4,7 @@
 {'web': 0.7, 'code': 0.3}
 """
 
+import math
 from collections.abc import Mapping
 
 from catalog.errors import BadInput, near
@@ -31,7 +32,7 @@ def solve(
     if caps:
         bounds = {name: _capped(name, bound, caps[name]) for name, bound in bounds.items()}
     _check_possible(bounds)
-    weights = {name: size ** (1 / temperature) for name, size in sizes.items()}
+    weights = {name: math.log(size) / temperature if size else -math.inf for name, size in sizes.items()}
     return _fill(weights, bounds)
 
 
@@ -56,16 +57,19 @@ def _check_possible(bounds: Mapping[str, Bounds]) -> None:
 
 
 def _fill(weights: Mapping[str, float], bounds: Mapping[str, Bounds]) -> dict[str, float]:
-    """Shares `clip(weight * level)`, the level found by bisection: their sum grows with it."""
+    """Shares `clip(weight * level)`, the level found by bisection: their sum grows with it.
+
+    Weights and level are logarithms: with a temperature far below 1 the weights themselves are beyond any float.
+    """
 
     def at(level: float) -> dict[str, float]:
         return {
-            name: min(max(weight * level, bounds[name].least), bounds[name].most) for name, weight in weights.items()
+            name: min(max(math.exp(min(weight + level, 0.0)), bounds[name].least), bounds[name].most)
+            for name, weight in weights.items()
         }
 
-    low, high = 0.0, 1.0 / min(weight for weight in weights.values() if weight)
-    while sum(at(high).values()) < 1 - _EXACT and high < 1e300:
-        high *= 2
+    there = [weight for weight in weights.values() if weight > -math.inf]
+    low, high = -max(there) - 60, -min(there)  # from where nobody has 1e-26 to where all have 1
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if sum(at(middle).values()) < 1 else (low, middle)

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from tokenizers import Tokenizer
 
 from catalog.config import Config
+from catalog.errors import BadInput
 from catalog.home import Home, written
 from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, hold, lock_of
@@ -111,6 +112,7 @@ def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Cal
                 yield text
 
         tokenizer = train(config, texts)
+        _check_size(tokenizer.get_vocab_size(), config.vocab)
         report = measure({config.name: tokenizer, **peers}, sample.held_out())
         groups: list[JsonValue] = [group._asdict() for group in sample.groups]
     write_tokenizer(folder, tokenizer, config)
@@ -128,6 +130,14 @@ def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Cal
     )
     write_record(home, record)
     return record
+
+
+def _check_size(size: int, asked: int) -> None:
+    if size > asked:
+        raise BadInput(
+            f"vocab={asked} is too small: special tokens and the alphabet alone take {size}. "
+            "Raise it, or lower coverage."
+        )
 
 
 def entries(folder: Path) -> tuple:

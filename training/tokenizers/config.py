@@ -128,6 +128,8 @@ class TokenizerConfig(Config):
                 f"pattern={self.cut.pattern} cuts whitespace in its own way: add indent=0, or take millrace."
             )
         room = self.vocab - len(self.specials()) - (0 if self.kind == "wordpiece" else BYTES)
+        if room < 0:
+            raise BadInput(f"vocab={self.vocab} is too small: special tokens and bytes alone take {self.vocab - room}.")
         if self.alphabet.chinese > room // 2:
             raise BadInput(
                 f"chinese={self.alphabet.chinese} characters are more than half of vocab={self.vocab}: "

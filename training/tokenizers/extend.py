@@ -68,7 +68,9 @@ def _with(old: Tokenizer, pairs: Pairs) -> Tokenizer:
     added = {token["content"]: token["id"] for token in plain["added_tokens"]}
     plain["model"]["vocab"] = dict(sorted({**pairs.vocab, **added}.items(), key=lambda item: item[1]))
     plain["model"]["merges"] = pairs.merges
-    return Tokenizer.from_str(json.dumps(plain))
+    made = Tokenizer.from_str(json.dumps(plain))
+    made.encode_special_tokens = old.encode_special_tokens  # its file does not keep it
+    return made
 
 
 def _pieces(pairs: Pairs, known: int) -> dict[int, tuple[int, ...]]:

@@ -190,6 +190,7 @@ def _write_model(
 
     pieces = {int(key): tuple(ids) for key, ids in json.loads((tokenizer / "pieces.json").read_text()).items()}
     extended = Extended(Tokenizer.from_file(str(tokenizer / FILE)), pieces)
+    extended.tokenizer.encode_special_tokens = old.tokenizer.encode_special_tokens
     texts = [document.text[:_TEXT_CHARS] for document in held]
     assert old.model is not None
     counts = extend_model(old.model, old.tokenizer, extended, texts, config.worst, folder)

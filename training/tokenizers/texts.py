@@ -216,9 +216,11 @@ def _relation(kind: str, paths: list[Path], con: duckdb.DuckDBPyConnection) -> s
     source = f"read_parquet({texts(paths)}, union_by_name := true)"
     if kind == "json":
         source = f"read_json({texts(paths)}, format := 'newline_delimited', union_by_name := true)"
-    columns = {name for (name, *_) in con.execute(f"DESCRIBE FROM {source}").fetchall()}
+    columns = {name: str(kind) for (name, kind, *_) in con.execute(f"DESCRIBE FROM {source}").fetchall()}
     if "text" not in columns:
         raise BadInput(f"{paths[0]} has no column text. It has: {', '.join(sorted(columns)[:12])}.")
+    if columns["text"] not in ("VARCHAR", "JSON", '"NULL"'):
+        raise BadInput(f"column text of {paths[0]} is not text but {columns['text']}.")
     key = "doc_id" if "doc_id" in columns else "md5(text)"
     chars = "n_chars" if "n_chars" in columns else "length(text)"
     named = [

@@ -137,6 +137,8 @@ def _found(patterns: tuple[str, ...]) -> list[Path]:
             raise NotFound(f"no text files in {pattern!r}. Give {', '.join(SUFFIXES)} files, MDS folders, or globs.")
         found |= dict.fromkeys(file.absolute() for file in files)
     for file in found:
+        if not file.is_file():
+            raise NotFound(f"{file} is missing: the index beside it names it.")
         if not file.name.endswith((*SUFFIXES, *MDS)):
             raise BadInput(f"{file} is of no kind that can be read here. Kinds: {', '.join((*SUFFIXES, *MDS))}.")
     return list(found)

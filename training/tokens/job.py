@@ -143,7 +143,11 @@ def tokenize(config: TokensConfig, home: Home) -> Tokenized:
             stack.enter_context(hold(lock_of(job.folder)))
             _start_afresh_if_other(job)
         stack.callback(clear_partials, job.folder)
-        record = _run(job)
+        try:
+            record = _run(job)
+        except BadInput:  # the same input fails again, another one is another job: nothing here is of use
+            shutil.rmtree(job.folder, ignore_errors=True)
+            raise
     return Tokenized(record, fresh=True)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from catalog.errors import BadInput
 from catalog.home import written
 from catalog.records import FileEntry
 
@@ -112,9 +113,12 @@ def write_index(path: Path, entries: Sequence[dict]) -> None:
 
 
 def shard_files(index: Path) -> list[Path]:
-    """The shards that an index names, packed or not, as they are there."""
-    entries = json.loads(index.read_bytes())["shards"]
-    names = [[entry[part]["basename"] for part in ("zip_data", "raw_data") if entry.get(part)] for entry in entries]
+    """The shards that an index names, packed or not, as they are there. Raises BadInput where it is no index."""
+    try:
+        entries = json.loads(index.read_bytes())["shards"]
+        names = [[entry[part]["basename"] for part in ("zip_data", "raw_data") if entry.get(part)] for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{index} is no index of MDS shards: {type(error).__name__} {error}.") from error
     return [
         index.parent / next((name for name in found if (index.parent / name).exists()), found[0]) for found in names
     ]

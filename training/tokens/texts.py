@@ -129,7 +129,7 @@ def _mds(unit: Unit) -> Iterator[Document]:
 def _samples(unit: Unit, stream: IO[bytes], wanted: tuple[str, ...]) -> Iterator[dict[str, str]]:
     try:
         yield from read_strings(stream, wanted)
-    except (ValueError, KeyError, StopIteration) as error:
+    except (ValueError, LookupError, StopIteration) as error:
         raise BadInput(f"{unit.path} is not a whole MDS shard: {error}.") from error
 
 
