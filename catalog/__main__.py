@@ -116,7 +116,7 @@ def _trace(given: argparse.Namespace) -> int:
         return _trace_document(given.home, ref)
     record = _resolved(given.home, ref)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(_tree(lineage.trace(given.home, record), most))
+    console.print(_tree(lineage.trace(given.home, record), most, set()))
     if record.kind == "runs":
         console.print(_run_sources(given.home, record.name, most), markup=False)
     users = lineage.used_by(given.home, record)
@@ -170,11 +170,15 @@ def _trace_document(home: Home, doc_id: str) -> int:
     return 0
 
 
-def _tree(node: Node, most: int | None) -> Tree:
+def _tree(node: Node, most: int | None, seen: set[str]) -> Tree:
+    """What an artifact was made from, where it stands first; further on, that it stands above."""
+    if node.inputs and node.name in seen:
+        return Tree(f"{_label(node)}  [dim](its inputs are above)[/dim]")
+    seen.add(node.name)
     tree = Tree(_label(node))
     shown = node.inputs[:most]
     for child in shown:
-        tree.children.append(_tree(child, most))
+        tree.children.append(_tree(child, most, seen))
     if len(shown) < len(node.inputs):
         tree.add(f"… and {len(node.inputs) - len(shown):,} more (--all shows them)")
     return tree

@@ -176,9 +176,9 @@ def _print_trained(done: Trained, home: Home, console: Console) -> None:
         f"{name}: {counts['step']:,} steps, {counts['tokens']:,} tokens{heldout}\n"
         f"model    {Path(home.artifact('models', done.model.name, done.model.version))}\n"
         f"report   {write_report(home, name)}\n"
-        f"ask      just sql \"FROM batch_documents('{name}', 1)\"\n"
-        f"         just sql \"FROM run_sources('{name}')\"\n"
-        f"next     just sft parent={done.model.ref}",
+        f"ask      just sql \"FROM batch_documents('{name}', 5)\"\n"
+        f"         just trace run {name}\n"
+        f"next     just pretrain parent={done.model.ref} run={name}-2 mixture=…   goes on with other data",
         markup=False,
     )
 
