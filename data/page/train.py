@@ -35,7 +35,7 @@ INPUT_DROPOUT = 0.05
 """Of traits, a page at a time: no single hint may decide."""
 RATE = 3e-3
 PAGES_A_STEP = 24
-SET_WEIGHTS = {"articles": 3.0, "segments": 1.0, "zh-news": 1.5}
+SET_WEIGHTS = {"articles": 5.0, "segments": 1.0, "zh-news": 1.5}
 _WORD = re.compile(r"[\u3040-\u9fff\uac00-\ud7af]|[^\W\u3040-\u9fff\uac00-\ud7af]+")
 
 

@@ -57,9 +57,9 @@ def _speed(crawl: Path, scratch: Path, home: Path, repeats: int, gold: Path) -> 
     for name, folder in inputs.items():
         built = home if folder == crawl else scratch / "home of gold"
         everything = compare(folder, repeats, built)
-        english_only(folder, built, scratch / f"{name}, English")
-        english = compare(scratch / f"{name}, English", repeats)
-        rows += [*everything.rows(f"{name}, all"), *english.rows(f"{name}, English alone")]
+        english_only(folder, built, english := scratch / f"{name}-english".replace(" ", "-"))
+        alone = compare(english, repeats)
+        rows += [*everything.rows(f"{name}, all"), *alone.rows(f"{name}, English alone")]
         parts = ", ".join(f"{stage} {cpu:.2f}" for stage, cpu in everything.stages.items())
         stages.append(f"- {name}, all, CPU seconds by stage: {parts}")
     notes = f"Medians of {repeats}, in turn. {_SPEED}"
