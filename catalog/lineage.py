@@ -132,19 +132,20 @@ class Removal(NamedTuple):
 
 def garbage(home: Home, unused: bool = False, grace_s: float = GRACE_S) -> list[Removal]:
     """What `collect` would remove: half-written files of dead processes, artifacts given up, locks of the dead, and
-    merged band keys that newer ones replace.
+    merged band keys that newer ones replace, signatures of older code.
 
-    With `unused`, also intakes that no artifact was made from. Neither these nor band keys while a corpus is built.
+    With `unused`, also intakes that no artifact was made from. No such, nor keys or signatures, while one is built.
     """
     found = [(path, "half-written by a process that is dead") for path in leftovers(home.root)]
     found += [(path, "never finished") for path in _given_up(home, grace_s)]
     found += [(path, "lock of a process that is dead") for path in stale_locks(home.root)]
     found += [(path, "band keys that a newer merge has, or of an intake that is gone") for path in _replaced_keys(home)]
+    found += [(path, "signatures that older code made") for path in _old_signatures(home)]
     if unused:
         found += [(path, "an intake that nothing uses") for path in _unused_intakes(home, grace_s)]
     outer = {path for path, _ in found}
-    kept = [(path, why) for path, why in found if outer.isdisjoint(path.parents)]
-    return [Removal(path, why, _size(path)) for path, why in kept]
+    kept = {path: why for path, why in found if outer.isdisjoint(path.parents)}
+    return [Removal(path, why, _size(path)) for path, why in kept.items()]
 
 
 def collect(home: Home, removals: Iterable[Removal]) -> list[Removal]:
@@ -159,7 +160,7 @@ def collect(home: Home, removals: Iterable[Removal]) -> list[Removal]:
 def _collected(home: Home, path: Path) -> bool:
     if path.name.endswith(".partial"):
         return is_leftover(path) and not remove(path)
-    if path.suffix == ".keys" and _is_building(home):
+    if (path.suffix == ".keys" or path.parent.name == "signatures") and _is_building(home):
         return False
     lock = path if path.name.endswith(".lock") else lock_of(path)
     try:
@@ -203,6 +204,20 @@ def _replaced_keys(home: Home) -> Iterator[Path]:
             lost = any(not (home.root / "intake" / member).parent.is_dir() for member in members)
             if lost or any(members <= larger for _, _, larger in segments[:at]):
                 yield path
+
+
+def _old_signatures(home: Home) -> list[Path]:
+    """Signatures (`signatures/<code version>-<key>`) and merged keys of them, of any but the newest code version."""
+    intakes = home.root / "intake"
+    there = [*intakes.glob("*/*/signatures/*"), *(intakes / ".merged").glob("*.keys")]
+    versions = {path: _code_version(path.name) for path in there if not path.name.startswith("exact")}
+    newest = max(versions.values(), default=0)
+    return [path for path, version in versions.items() if version < newest and not _is_building(home)]
+
+
+def _code_version(name: str) -> int:
+    number, hyphen, _ = name.partition("-")
+    return int(number) if hyphen and number.isdigit() else 0
 
 
 def _members(path: Path) -> set[str]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from catalog.config import Config
 from catalog.errors import BadInput, near
-from catalog.ids import key
+from catalog.ids import SHORT, key
 from data.intake import SCHEMA, empty_rows
 
 CODE_VERSION = 4
@@ -39,8 +39,9 @@ class NearConfig(Config):
 
     @property
     def signature_key(self) -> str:
-        """The key of signatures under this config: the similarity is no part of it."""
-        return key("signatures", CODE_VERSION, self.tokens, self.fold_han, self.hashes)
+        """What signatures under this config are filed under: the similarity is no part of it. `just gc` reads the
+        version before the hyphen."""
+        return f"{CODE_VERSION}-{key('signatures', CODE_VERSION, self.tokens, self.fold_han, self.hashes)[:SHORT]}"
 
 
 class DedupConfig(Config):

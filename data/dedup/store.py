@@ -1,6 +1,6 @@
 """The signature store: beside each intake part a file with the n-grams and the signature of every text in it.
 
-    <home>/intake/<source>/<read key>/signatures/<key>/part-<first ordinal>.arrow
+    <home>/intake/<source>/<read key>/signatures/<code version>-<key>/part-<first ordinal>.arrow
 
 Written once under a temporary name and renamed when whole; never changed: the store grows by adding files. It is read
 through a memory map, so that a lookup reads the pages that it needs and not the file: that is why it is an Arrow file,
@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.home import written
-from catalog.ids import SHORT
 from data.dedup.bands import Bands, band_keys
 from data.dedup.config import NearConfig
 from data.dedup.grams import Grams, hash_grams
@@ -36,7 +35,7 @@ def schema(hashes: int) -> pa.Schema:
 
 def signature_path(part: Path, config: NearConfig) -> Path:
     """Where the signatures of an intake part lie."""
-    return part.parent / "signatures" / config.signature_key[:SHORT] / f"{part.stem}.arrow"
+    return part.parent / "signatures" / config.signature_key / f"{part.stem}.arrow"
 
 
 def source_of(signed: Path) -> str:

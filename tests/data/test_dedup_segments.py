@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from near_toys import edited, find, prose, signed, write_part
+from near_toys import corpus, edited, find, prose, signed, write_part
 
 from catalog.home import Home
 from catalog.lineage import collect, garbage
@@ -166,3 +166,25 @@ def test_gc_takes_merged_keys_that_newer_ones_have_replaced_but_none_during_a_bu
     assert [piece.path for piece in cover(paths, BANDS, merge=True)] == [pieces[0].path]
     shutil.rmtree(tmp_path / "intake" / f"{5:012x}")
     assert [removal.path for removal in garbage(home)] == [pieces[0].path], "an intake that it holds is gone"
+
+
+def test_gc_takes_signatures_that_older_code_made_but_none_during_a_build(home: Home, tmp_path: Path):
+    corpus(tmp_path, "a", {"one": prose(1), "two": prose(2)}, home)
+    (now,) = (folder for folder in home.root.glob("intake/*/*/signatures/*"))
+    assert now.name == NearConfig().signature_key
+    assert garbage(home) == []
+    old = [now.with_name(name) for name in ("1-0123456789ab", "0123456789ab")]
+    for folder in old:
+        shutil.copytree(now, folder)
+    merged = home.root / "intake" / ".merged" / "1-0123456789ab.21x6.0123.keys"
+    merged.parent.mkdir(exist_ok=True)
+    shutil.copy(next(now.glob("*.keys")), merged)
+    with hold(lock_of(home.artifact("corpora", "web", "1"))):
+        assert garbage(home) == []
+    found = garbage(home)
+    assert {removal.path for removal in found} == {*old, merged}
+    assert {removal.why for removal in found} == {"signatures that older code made"}
+    with hold(lock_of(home.artifact("corpora", "web", "1"))):
+        assert collect(home, found) == []
+    assert collect(home, found) == found
+    assert (garbage(home), now.is_dir()) == ([], True)
