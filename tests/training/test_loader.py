@@ -204,6 +204,33 @@ def test_shards_come_from_another_home_where_this_one_lacks_them(home, tmp_path)
     dataset = MixtureDataset(load_mixture(copy, "m"), 256, tmp_path / "cache", remote=str(home.root))
     assert ids_of(loader(dataset)) == planned(dataset)
     assert not list((tmp_path / "cache").rglob("*.zstd"))  # only raw shards stay
+    for index in (copy.root / "tokens").rglob("index.json"):
+        index.unlink()
+    bare = MixtureDataset(load_mixture(copy, "m"), 256, tmp_path / "bare", remote=str(home.root))
+    assert ids_of([bare.read_step(0)]) == planned(bare)[:1]
+    with pytest.raises(Damaged, match=r"nowhere/tokens/.*index.json is missing"):
+        MixtureDataset(load_mixture(copy, "m"), 256, tmp_path / "none", remote=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_ten_million_samples(home, tmp_path):
+    """The order of an epoch of 10 million samples stays on the disk: no step keeps anything of it."""
+    record = build(MixtureConfig(name="long", tokens=("toy",), budget=64 * 10_000_000), home).record
+    dataset = MixtureDataset(load_mixture(home, str(record.ref)), 64 * 1000, tmp_path / "cache")
+    assert dataset.schedule.samples == 10_000_000
+    dataset.read_step(0)  # every shard of the toy is in use after one step
+    before = own_memory()
+    read = sum(len(dataset.ids_of(step)) for step in range(dataset.schedule.steps))
+    for step in range(0, dataset.schedule.steps, 1000):
+        dataset.read_step(step)
+    assert read == 10_000_000
+    assert own_memory() - before < 8_000_000  # a tenth of the order's 80 MB
+
+
+def own_memory() -> int:
+    """Bytes of this process that are backed by no file (Linux)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
 
 
 def test_two_jobs_at_once_share_a_cache_and_no_memory(home, tmp_path):

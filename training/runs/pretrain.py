@@ -126,7 +126,8 @@ def _own(run: RunFolder) -> RunConfig:
 
 def _check_hashes(job: Job) -> None:
     """Read all shards against their hashes where that takes seconds; else the loader checks each when it comes."""
-    if sum(entry.bytes for info in job.mixture.tokens for entry in info.shards) <= HASHED_UP_TO:
+    size = sum(entry.bytes for info in job.mixture.tokens for entry in info.shards)
+    if size <= HASHED_UP_TO and not job.config.remote:
         for info in job.mixture.tokens:
             check_shards(info, hashes=True)
 
