@@ -6,6 +6,7 @@ Importing it takes seconds, since it imports composer.
 """
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -85,7 +86,8 @@ class Session:
 
     def train(self) -> RunState:
         """Train to the end, to a signal or to a loss that cannot be; gives the state on record."""
-        with stage_progress("train", total=self.steps, unit="steps") as bar:
+        out = io.StringIO() if self.rank else None  # the first process speaks for all
+        with stage_progress("train", total=self.steps, unit="steps", out=out) as bar:
             bar.advance(self.launch.start.step if self.launch.start else 0)
             trainer = self._trainer(self._recorder(bar))
             self._held = self._heldout()
