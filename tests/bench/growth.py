@@ -42,6 +42,7 @@ def grow(home: Path, sizes: Sequence[int]) -> str:
         with TemporaryDirectory() as folder:
             grown_crawl(Path(folder) / "crawl", paragraphs, size)
             rows.append(_build(Path(folder), size))
+        print(*rows[-1], sep=" | ", file=sys.stderr)
     columns = [
         "pages",
         "MB of HTML",
