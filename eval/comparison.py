@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from catalog.home import written
-from catalog.html import Column, Html, bar, el, join, page, section
+from catalog.html import Column, Html, el, join, page, section
 from catalog.html import table as html_table
 from catalog.tables import table
 from eval.paired import LEVEL, Difference
@@ -56,10 +56,9 @@ def write_page(path: Path, name: str, names: tuple[str, str], tables: Tables, fa
 
 
 def _table(groups: Mapping[str, Difference], names: tuple[str, str]) -> Html:
-    columns = [Column("Domain"), *(Column(t, "number") for t in ("Documents", *names, "Difference", "Interval"))]
-    widest = max((max(abs(one.low), abs(one.high)) for one in groups.values()), default=1.0) or 1.0
-    rows = [[*map(str, _cells(one)), _strip(one, widest), said(one, names)] for one in groups.values()]
-    return html_table([*columns, Column("", "wide"), Column("")], rows, "Bits a byte")
+    numbers = ("Documents", *names, "Difference", "Interval", "What it says")
+    rows = [[*map(str, _cells(one)), said(one, names)] for one in groups.values()]
+    return html_table([Column("Domain"), *(Column(title, "number") for title in numbers)], rows, "Bits a byte")
 
 
 def _interval(one: Difference) -> str:
@@ -68,8 +67,3 @@ def _interval(one: Difference) -> str:
 
 def _cells(one: Difference) -> list[str | int]:
     return [one.group, one.documents, f"{one.a:.4f}", f"{one.b:.4f}", f"{one.difference:+.4f}", _interval(one)]
-
-
-def _strip(one: Difference, widest: float) -> Html:
-    cls = {"a": "kept", "b": "cut"}.get(one.verdict, "left")
-    return bar((cls, abs(one.difference) / widest))
