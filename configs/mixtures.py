@@ -24,7 +24,7 @@ from catalog.store import Catalog
 from catalog.tables import table
 from configs.recipes import configured, described
 from training.mixtures.build import build, draft
-from training.mixtures.config import MixtureConfig, PhaseConfig
+from training.mixtures.config import MixtureConfig, PhaseConfig, parse_shares
 from training.mixtures.consumed import shares
 from training.mixtures.plan import PhasePlan, Plan, StreamPlan
 from training.mixtures.reading import load_mixture
@@ -89,7 +89,9 @@ def main(argv: list[str]) -> int:
 
 
 def _make_defaults(config: MixtureConfig, home: Home, console: Console) -> None:
-    """Make the default tokens where they are asked for and not there yet."""
+    """Make the default tokens where they are asked for and not there yet, unless the shares cannot be read."""
+    for text in (config.shares, *(phase.shares for phase in config.phases)):
+        parse_shares(text)
     if DEFAULT_TOKENS in config.tokens and not versions(home, "tokens", DEFAULT_TOKENS):
         from configs import tokens
 

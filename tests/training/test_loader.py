@@ -201,7 +201,7 @@ def test_a_shard_that_changed_is_named_when_it_is_read(home, tmp_path):
 def test_shards_come_from_another_home_where_this_one_lacks_them(home, tmp_path):
     copy = Home(tmp_path / "lake")
     shutil.copytree(home.root, copy.root, ignore=shutil.ignore_patterns("cache", "*.zstd"))
-    dataset = MixtureDataset(load_mixture(copy, "m"), 256, tmp_path / "cache", remote=str(home.root))
+    dataset = MixtureDataset(load_mixture(copy, "m"), 256, tmp_path / "cache", remote=f"file://{home.root}/")
     assert ids_of(loader(dataset)) == planned(dataset)
     assert not list((tmp_path / "cache").rglob("*.zstd"))  # only raw shards stay
     for index in (copy.root / "tokens").rglob("index.json"):

@@ -182,6 +182,12 @@ def test_what_cannot_be_is_refused_in_one_line(made, changes, said):
     assert not list((made.root / "mixtures").glob("bad*/*/*"))
 
 
+def test_shares_that_cannot_be_read_are_said_before_tokens_are_made(tmp_path):
+    with pytest.raises(BadInput, match="not a share: 'code:0.1'"):
+        verbs.main(["docs", "shares=code:0.1", "--home", str(tmp_path / "lake")])
+    assert not (tmp_path / "lake").exists()
+
+
 def test_a_missing_shard_is_named_before_anything_is_written(made, tmp_path):
     home = Home.open(tmp_path / "lake")
     toy_tokens(home, tmp_path)

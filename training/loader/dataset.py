@@ -196,5 +196,6 @@ def _stream(info: TokensInfo, stream: TokenStream, cache: Path, remote: str) -> 
     name = f"{info.ref}-{info.fingerprint[:12]}"
     prefix = f"{stream.folder}/"
     hashes = {entry.path.removeprefix(prefix): entry.sha256 for entry in info.shards if entry.path.startswith(prefix)}
-    there = f"{remote.rstrip('/')}/tokens/{info.ref.replace('@', '/')}/{stream.folder}" if remote else ""
+    there = f"tokens/{info.ref.replace('@', '/')}/{stream.folder}"
+    there = f"{remote.removeprefix('file://').rstrip('/')}/{there}" if remote else ""
     return CachedStream(folder, cache / "tokens" / name / stream.folder, hashes, there)
