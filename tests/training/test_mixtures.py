@@ -183,7 +183,7 @@ def test_what_cannot_be_is_refused_in_one_line(made, changes, said):
 
 
 def test_shares_that_cannot_be_read_are_said_before_tokens_are_made(tmp_path):
-    with pytest.raises(BadInput, match="not a share: 'code:0.1'"):
+    with pytest.raises(BadInput, match=r"not a share: 'code:0\.1'"):
         verbs.main(["docs", "shares=code:0.1", "--home", str(tmp_path / "lake")])
     assert not (tmp_path / "lake").exists()
 
