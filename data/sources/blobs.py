@@ -75,6 +75,13 @@ class BlobFile(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._blob.size}[whence]
         return self._at
 
+    def read(self, size: int = -1) -> bytes:
+        """At most what is left: a damaged file may ask for petabytes, and a buffer would be made for them."""
+        left = max(0, self._blob.size - self._at)
+        part = bytes(self._blob.read(self._at, left if size < 0 else min(size, left)))
+        self._at += len(part)
+        return part
+
     def readinto(self, buffer: Any) -> int:
         part = self._blob.read(self._at, len(buffer))
         buffer[: len(part)] = part

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.sources.inputs import plan_spans
@@ -386,6 +386,7 @@ def _write_stream(table: pa.Table, sink) -> None:
     ),
     harm=st.none() | st.tuples(st.integers(0, 10**5), st.binary(min_size=1, max_size=30)),
 )
+@example("arrow", "", ["0"], (628, b"\x00\x06"))  # a batch that asks for more memory than there is
 @settings(max_examples=80, deadline=None)
 def test_law_of_tables(tmp_path_factory, kind, ending, texts, harm):
     """Whole: the texts as they were. Damaged: nothing raises, every ordinal is accounted, spans change nothing."""
