@@ -19,7 +19,7 @@ LONG = {
     "build-corpus": "--dry-run",
     "crawl": "--dry-run",
     "tokenize": "--dry-run",
-    "pretrain": "--dry-run",
+    "pretrain": "--dry-run batch_tokens=1024",
     "test": "--collect-only -q",
     "bench": "--help",
     "lock": "--help",
@@ -55,11 +55,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / name).symlink_to(ROOT / name)
     (place / ".venv").symlink_to(sys.prefix)
     write_crawl(place / "crawl" / "one.warc.gz", 0, 6)
+    write_crawl(place / "new.warc.gz", 6, 8)
     (place / "pages.jsonl").write_text('{"text": "a page", "url": "https://example.org/a"}\n')
-    build = millrace(
-        "build-corpus", "web", f"input={place}/crawl/*.warc.gz", "name=docs", "--home", str(place / "lake")
-    )
-    for words in (build, millrace("train-tokenizer", "--home", str(place / "lake"))):
+    build = ["build-corpus", "web", f"input={place}/crawl/*.warc.gz"]
+    for line in ([*build, "name=docs"], [*build, "version=2026.11"], ["train-tokenizer"]):
+        words = millrace(*line, "--home", str(place / "lake"))
         done = subprocess.run(words, capture_output=True, text=True, cwd=place)
         assert done.returncode == 0, done.stderr
     return place
