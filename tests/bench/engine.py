@@ -17,7 +17,7 @@ from warcio.warcwriter import WARCWriter
 
 from catalog.home import Home
 from tests.bench.growth import WORKERS, grow
-from tests.bench.speed import COLUMNS, compare, english_only, ours
+from tests.bench.speed import COLUMNS, build, compare, english_only
 from tests.bench.tables import publish, table
 
 PARTS = ("speed", "growth", "text")
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
             _speed(crawl, Path(scratch), home, arguments.repeats, arguments.gold)
         if "growth" in parts:
             if not home.exists():
-                ours(crawl, home)
+                build(crawl, home)
             _growth(home, [int(size) for size in arguments.sizes.split(",")])
     if "text" in parts and arguments.gold.is_dir():
         from tests.bench.extract import compare as compare_texts

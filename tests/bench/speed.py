@@ -54,7 +54,7 @@ COLUMNS = ["", "pages", "MB of HTML", "CPU s", "pages / core-second", "MB / core
 
 def compare(folder: Path, repeats: int, home: Path | None = None) -> Compared:
     """Both sides in turn; the first of our builds stays in `home`, if that is given."""
-    runs = [(ours(folder, None if turn else home), _stock(folder)) for turn in range(repeats)]
+    runs = [(build(folder, None if turn else home), _stock(folder)) for turn in range(repeats)]
     ours, stock = ([run[side] for run in runs] for side in (0, 1))
     stages = {name: _median([run["stages"][name] for run in ours]) for name in ours[0]["stages"]}
     times = _median([theirs["cpu_s"] / mine["cpu_s"] for mine, theirs in runs])
@@ -114,7 +114,7 @@ def _stock(folder: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def ours(folder: Path, home: Path | None = None) -> dict:
+def build(folder: Path, home: Path | None = None) -> dict:
     """A build of the WARC files in a folder, which stays in `home`, if that is given."""
     with tempfile.TemporaryDirectory() as scratch:
         root = home or Path(scratch)
