@@ -52,10 +52,9 @@ def main(arguments: list[str], checks: Sequence[doctor.Check] = doctor.CHECKS) -
             help=command.about,
             description=command.about,
             epilog=f"examples:\n{command.examples}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.arguments(sub)
-        sub.add_argument("--home", type=Path, help="the home (default: MILLRACE_HOME, or ./lake)")
+        sub.add_home()
     _known_verb(arguments)
     given = parser.parse_args(arguments)
     given.home, given.checks = Home.open(given.home), checks

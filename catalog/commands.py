@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from catalog.errors import BadInput, MillraceError
 
@@ -21,7 +21,14 @@ INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line in one line, as every other error is said."""
+    """Says what is wrong with a command line in one line, as every other error is said; examples keep their lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
+
+    def add_home(self) -> None:
+        """The option that says where everything is kept, `home`."""
+        self.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{one_line(message)}. `{self.prog} --help` shows examples.")

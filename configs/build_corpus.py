@@ -9,7 +9,6 @@ just build-corpus web input=new.warc.gz against=web@2026.11   only what that cor
 just build-corpus docs --dry-run                              the whole config, and what is there already
 """
 
-import argparse
 import shlex
 from pathlib import Path
 
@@ -58,11 +57,10 @@ def _parser() -> Parser:
         prog="just build-corpus",
         usage="just build-corpus [RECIPE] [field=value …] [--dry-run]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields of a recipe, and their values: add --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="RECIPE field=value", help="a recipe, then fields of its config")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser
 
 

@@ -5,7 +5,6 @@ just crawl handbook seeds=https://handbook.example.org/ delay_s=1 max_pages=500
 just crawl handbook@2 seeds=https://handbook.example.org/,https://wiki.example.org/ --dry-run
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -70,10 +69,9 @@ def _parser() -> Parser:
         prog="just crawl",
         usage="just crawl [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", nargs="?", default="docs", help="the crawl's name")
     parser.add_argument("fields", nargs="*", metavar="field=value", help="fields of the crawl's config (see --dry-run)")
     parser.add_argument("--dry-run", action="store_true", help="print the config; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

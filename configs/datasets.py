@@ -9,8 +9,6 @@ just dataset docs-questions rows=2000 --dry-run         the whole config, and wh
 just datasets                                           what there is
 """
 
-import argparse
-
 from rich.console import Console
 
 from catalog.commands import Parser
@@ -63,7 +61,7 @@ def list_main(argv: list[str]) -> int:
     parser = Parser(
         prog="just datasets", description="List the datasets of the home.\n\njust datasets\njust dataset --help"
     )
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     home = Home.open(parser.parse_args(argv).home)
     found = list(walk(home, ["datasets"]))
     if not found:
@@ -140,9 +138,8 @@ def _parser() -> Parser:
         usage="just dataset [NAME[@VERSION]] [input=FILES] [field=value …] [--dry-run]",
         description=f"{__doc__}\nsets that need no files:\n{recipes}\n\nformats, known by their fields:\n{formats}\n\n"
         "Fields, and their values: add --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the dataset's name, then fields")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

@@ -5,8 +5,6 @@ just estimate model=7b gpus=64 gpu=h200 price=2.5 activation_checkpointing=true
 just estimate --models                                      the models, with what they are usually trained with
 """
 
-import argparse
-
 from rich.console import Console
 from rich.table import Table
 
@@ -78,7 +76,6 @@ def _parser() -> Parser:
         prog="just estimate",
         usage="just estimate [field=value …] [--dry-run] | --models",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("fields", nargs="*", metavar="field=value", help="fields of the estimate (see --dry-run)")
     parser.add_argument("--models", action="store_true", help="list the models")

@@ -9,7 +9,6 @@ just show-mixture balanced@1                                 the plan of a mixtu
 just show-mixture balanced@1 --run zh-small                  beside it, what a run has really consumed
 """
 
-import argparse
 import shlex
 import sys
 
@@ -104,7 +103,7 @@ def show(argv: list[str]) -> int:
     parser = Parser(prog="just show-mixture", description="Print a mixture as a tree of phases, groups and streams.")
     parser.add_argument("mixture", help="name or name@version")
     parser.add_argument("--run", help="compare the plan with what this run has consumed")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     arguments = parser.parse_args(argv)
     home, console = Home.open(arguments.home), Console(soft_wrap=True, highlight=False)
     mixture = load_mixture(home, arguments.mixture)
@@ -125,11 +124,10 @@ def _parser() -> Parser:
         prog="just mixture",
         usage="just mixture [NAME[@VERSION]] [recipe=RECIPE] [field=value …] [--dry-run]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields and their values: add --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="NAME field=value", help="a name, then fields of the config")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the plan; write nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser
 
 

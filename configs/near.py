@@ -112,7 +112,6 @@ def _parser() -> Parser:
         prog="just near",
         usage="just near TEXT|FILE [--in CORPUS] [--similarity S] | --curve S | --count CORPUS",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("text", nargs="?", metavar="TEXT|FILE", help="what to look for")
     parser.add_argument("--in", dest="where", default="docs", metavar="CORPUS", help="a corpus, or intake/…@…")
@@ -120,5 +119,5 @@ def _parser() -> Parser:
     parser.add_argument("--curve", type=float, metavar="SIMILARITY", help="bands and rows, and what they find")
     parser.add_argument("--count", metavar="CORPUS", help="count the different n-grams of a corpus")
     parser.add_argument("--hashes", type=int, default=128, help="places of a signature")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

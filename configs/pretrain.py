@@ -12,7 +12,6 @@ just resume zh-small step=500                          from an earlier checkpoin
 just resume zh-small mixture=more-code@2               read another mixture from here on; the schedule goes on
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -191,9 +190,8 @@ def _parser(verb: str) -> Parser:
         if verb == "pretrain"
         else "just resume RUN [field=value …]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields of a recipe, and their values: just pretrain --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="NAME field=value", help="a recipe or run, then fields")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

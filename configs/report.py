@@ -3,8 +3,6 @@
 just report zh-small                   <home>/runs/zh-small/1/report.html
 """
 
-import argparse
-
 from catalog.commands import Parser
 from catalog.home import Home
 from training.runs.report.page import write_report
@@ -16,10 +14,9 @@ def main(argv: list[str]) -> int:
         prog="just report",
         usage="just report RUN",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", help="the run's name")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     arguments = parser.parse_args(argv)
     print(write_report(Home.open(arguments.home), arguments.run))
     return 0

@@ -143,12 +143,12 @@ def extend_main(argv: list[str]) -> int:
 
 def show_main(argv: list[str]) -> int:
     """Print the fertility report of a tokenizer, or how it cuts a text."""
-    parser = Parser(prog="just tokenizer", description=SHOW, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="just tokenizer", description=SHOW)
     parser.add_argument("name", help="a tokenizer of the home, or a folder with tokenizer.json")
     parser.add_argument("text", nargs="?", help="a text, or a file")
     parser.add_argument("--against", default="", metavar="NAMES", help="measure again, beside these tokenizers")
     parser.add_argument("--tokens", type=int, default=100, help="so many tokens of the text are shown")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     arguments = parser.parse_args(argv)
     home, console = Home.open(arguments.home), Console(soft_wrap=True, highlight=False)
     loaded = load_tokenizer(home, arguments.name)
@@ -222,9 +222,8 @@ def _parser(verb: str, text: str, recipes: str) -> Parser:
         prog=f"just {verb}",
         usage=f"just {verb} [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=f"{text}{listed}\nFields, and their values: add --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the tokenizer's name, then fields")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

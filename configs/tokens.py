@@ -7,8 +7,6 @@ just tokenize mine input='texts/*.jsonl.zst' tokenizer=web-32k domain=books lang
 just tokenize web tokenizer=web-32k --dry-run        the whole config, and what is there already
 """
 
-import argparse
-
 from rich.console import Console
 
 from catalog.commands import Parser
@@ -143,9 +141,8 @@ def _parser() -> Parser:
         prog="just tokenize",
         usage="just tokenize [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=f"{__doc__}\nNAME also names the corpus, unless corpus= or input= says otherwise.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the artifact's name, then fields")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

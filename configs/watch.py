@@ -4,7 +4,6 @@ just watch zh-small                    follow it until it ends
 just watch zh-small --once             one frame, for logs
 """
 
-import argparse
 import time
 
 from rich.console import Console, Group
@@ -26,11 +25,11 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     home, console = Home.open(arguments.home), Console(highlight=False)
     seen = read_curves(home, arguments.run)
-    if arguments.once or seen.ended:
+    if arguments.once or not seen.alive:
         console.print(frame(seen, console.width))
         return 0
     with Live(frame(seen, console.width), console=console, auto_refresh=False) as live:
-        while not seen.ended:
+        while seen.alive:
             time.sleep(arguments.every)
             seen = read_curves(home, arguments.run)
             live.update(frame(seen, console.width), refresh=True)
@@ -89,10 +88,9 @@ def _parser() -> Parser:
         prog="just watch",
         usage="just watch RUN [--once] [--every SECONDS]",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", help="the run's name")
     parser.add_argument("--once", action="store_true", help="print one frame and end")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks (default: %(default)g)")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

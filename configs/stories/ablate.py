@@ -10,7 +10,6 @@ corpus) gets no tokens in either arm. Those of them that both corpora were made 
 before either decided about them; one that has a duplicate in either corpus, or twice the same text, is not scored.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -369,9 +368,8 @@ def _parser() -> Parser:
         prog="just ablate",
         usage="just ablate [CORPUS CORPUS] [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just ablate --dry-run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="CORPUS field=value", help="two corpora, then fields")
     parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
+    parser.add_home()
     return parser

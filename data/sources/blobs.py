@@ -82,12 +82,6 @@ class BlobFile(io.RawIOBase):
         self._at += len(part)
         return part
 
-    def readinto(self, buffer: Any) -> int:
-        part = self._blob.read(self._at, len(buffer))
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
-
 
 def is_remote(uri: str) -> bool:
     """Is it an address that fsspec opens, rather than a path?"""

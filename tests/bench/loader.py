@@ -40,22 +40,23 @@ def measure(home: Home, name: str, repeats: int) -> str:
     folder.mkdir()
     _convert(home, name, folder)
     runs = [{side: _side(home, name, folder, side) for side in SIDES} for _ in range(repeats)]
-    rows = []
-    for side in SIDES:
-
-        def median(mode: str, what: str, side: str = side) -> float:
-            return statistics.median(run[side][mode][what] for run in runs)
-
-        def ratio(mode: str, side: str = side) -> float:
-            return statistics.median(run[side][mode]["rate"] / run["streaming"][mode]["rate"] for run in runs)
-
-        speed = [f"{median(mode, 'rate') / 1e6:.1f} ({ratio(mode):.2f})" for mode in ("cold", "warm")]
-        cpu = f"{median('warm', 'tokens') / median('warm', 'cpu_s') / 1e6:.1f}"
-        rows.append([side, *speed, cpu, f"{median('resume', 'first_s') * 1000:,.0f}"])
+    rows = [_row(side, runs) for side in SIDES]
     columns = ["", "cold, million tokens / s (times streaming)", "warm", "warm, million tokens / CPU s", "resume, ms"]
     tokens = runs[0]["memory map"]["warm"]["tokens"]
     head = f"`mixtures/{name}`, {tokens:,} tokens an epoch; medians of {repeats}, in turn."
     return f"{head}\n{NOTES}\n\n{table(columns, rows)}"
+
+
+def _row(side: str, runs: list[dict[str, dict[str, dict]]]) -> list[str]:
+    def median(mode: str, value: Callable[[dict], float]) -> float:
+        return statistics.median(value(run[side][mode]) for run in runs)
+
+    speed = []
+    for mode in ("cold", "warm"):
+        times = statistics.median(run[side][mode]["rate"] / run["streaming"][mode]["rate"] for run in runs)
+        speed.append(f"{median(mode, lambda one: one['rate']) / 1e6:.1f} ({times:.2f})")
+    cpu = median("warm", lambda one: one["tokens"] / one["cpu_s"])
+    return [side, *speed, f"{cpu / 1e6:.1f}", f"{median('resume', lambda one: one['first_s']) * 1000:,.0f}"]
 
 
 def _side(home: Home, name: str, folder: Path, side: str) -> dict[str, dict]:

@@ -15,6 +15,7 @@ from streaming.base.compression import decompress
 from streaming.base.format import Reader
 
 from catalog.errors import Damaged
+from catalog.home import partial_name
 
 
 class CachedStream(Stream):
@@ -71,4 +72,4 @@ class CachedStream(Stream):
 
 def _own(name: str) -> str:
     """The name under which this thread of this process writes a file before it is whole."""
-    return f".{name}.{threading.get_ident()}.{os.getpid()}.partial"
+    return partial_name(Path(f"{name}.{threading.get_ident()}")).name

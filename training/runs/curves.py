@@ -41,11 +41,6 @@ class Curves:
         """The last step that anything is known of."""
         return max((points[-1][0] for points in self.series.values() if points), default=0)
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come by itself."""
-        return not self.alive
-
     def last(self, name: str) -> float | None:
         """The last value of a metric."""
         points = self.series.get(name)
