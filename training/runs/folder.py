@@ -220,3 +220,11 @@ def first_step(path: str) -> int:
     """The first step whose rows a file holds."""
     match = _STEPS.fullmatch(path)
     return int(match[1]) if match else 0
+
+
+def superseded(checkpoints: tuple[Checkpoint, ...], last: int, best: int) -> list[Checkpoint]:
+    """Checkpoints that are neither among the last nor, by held-out loss, among the best."""
+    measured = [one for one in checkpoints if one.heldout_loss is not None]
+    kept = {one.step for one in checkpoints[-last:]}
+    kept |= {one.step for one in sorted(measured, key=lambda one: one.heldout_loss or 0.0)[:best]}
+    return [one for one in checkpoints if one.step not in kept]

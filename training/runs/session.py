@@ -42,7 +42,7 @@ from training.models.language_model import LanguageModel
 from training.models.objectives import objective
 from training.models.optimizers import adamw
 from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
-from training.runs.folder import Checkpoint, RunFolder, RunState
+from training.runs.folder import Checkpoint, RunFolder, RunState, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
 from training.runs.job import Job
 from training.runs.model import WEIGHTS
@@ -254,7 +254,7 @@ class Session:
     def _record(self, saved: Checkpoint, files: list[tuple[Path, int]]) -> None:
         """Name what was saved; only then are checkpoints removed that are neither among the last nor the best."""
         state, every = self.run.state(), self.config.checkpoint
-        gone = _superseded((*state.checkpoints, saved), every.keep_last, every.keep_best)
+        gone = superseded((*state.checkpoints, saved), every.keep_last, every.keep_best)
         new = state.variant(
             step=saved.step,
             tokens=saved.tokens,
@@ -292,14 +292,6 @@ class Session:
             f"Its batch holds {len(found)} documents: {names}{', …' if len(found) > NAMED else ''}. "
             f"`just resume {self.config.run} skip=true` goes back to the last checkpoint and leaves this batch out."
         )
-
-
-def _superseded(checkpoints: tuple[Checkpoint, ...], last: int, best: int) -> list[Checkpoint]:
-    """Those that are neither among the last nor among the best."""
-    measured = [one for one in checkpoints if one.heldout_loss is not None]
-    kept = {one.step for one in checkpoints[-last:]}
-    kept |= {one.step for one in sorted(measured, key=lambda one: one.heldout_loss or 0.0)[:best]}
-    return [one for one in checkpoints if one.step not in kept]
 
 
 @contextmanager
