@@ -1,6 +1,6 @@
 """Where a run's metrics go beside its rows: the live file that `just watch` reads, TensorBoard, MLflow.
 
->>> outlets = opened(config, run_folder)        # first process only
+>>> outlets = opened("zh-small", ("tensorboard",), run_folder)        # first process only
 >>> for outlet in outlets: outlet.say(12, {"loss": 3.1, "heldout/web/loss": 3.4})
 
 The live file holds what no closed file of rows holds yet: it begins anew at each checkpoint.
@@ -11,12 +11,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from catalog.errors import BadInput
-
-if TYPE_CHECKING:  # it imports torch, and readers of the live file need none
-    from training.runs.config import RunConfig
 
 LIVE = "live.jsonl"
 FLUSH_EVERY_S = 0.5
@@ -95,15 +92,15 @@ class TensorBoard:
 class MlFlow:
     """A run of MLflow's, kept below the run's folder unless MLFLOW_TRACKING_URI names a server."""
 
-    def __init__(self, config: "RunConfig", folder: Path) -> None:
+    def __init__(self, run: str, folder: Path) -> None:
         import os
 
         import mlflow  # pyright: ignore[reportMissingImports]
 
         place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
         self._client = mlflow.MlflowClient(place)
-        found = self._client.get_experiment_by_name(config.run)
-        experiment = found.experiment_id if found else self._client.create_experiment(config.run)
+        found = self._client.get_experiment_by_name(run)
+        experiment = found.experiment_id if found else self._client.create_experiment(run)
         self._run = self._client.create_run(experiment).info.run_id
 
     def say(self, step: int, values: Mapping[str, float]) -> None:
@@ -117,10 +114,10 @@ class MlFlow:
         """Nothing is held back."""
 
 
-def opened(config: "RunConfig", folder: Path) -> list[Outlet]:
+def opened(run: str, loggers: Sequence[str], folder: Path) -> list[Outlet]:
     """The live file and the loggers that are asked for."""
-    makers = {"tensorboard": lambda: TensorBoard(folder), "mlflow": lambda: MlFlow(config, folder)}
-    return [LiveFile(folder), *(makers[name]() for name in config.loggers)]
+    makers = {"tensorboard": lambda: TensorBoard(folder), "mlflow": lambda: MlFlow(run, folder)}
+    return [LiveFile(folder), *(makers[name]() for name in loggers)]
 
 
 def check_loggers(names: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ class Session:
         first = launch.start.step + 1 if launch.start else 1
         self.rows = Rows(self.run.path, self.config.run, launch.attempt, self.rank, first)
         if self.rank == 0:
-            self.rows.outlets = opened(self.config, self.run.path)
+            self.rows.outlets = opened(self.config.run, self.config.loggers, self.run.path)
         self.dataset = self._dataset()
         self.model = self._model()
         self.average = AverageWeights(self.config.optimizer.ema_decay) if self.config.optimizer.ema_decay else None
