@@ -27,11 +27,11 @@ TOY = (*TINY, "model.context=64", "mixture=m", "batch_tokens=256", "heldout_rows
 STEPS = 16
 KILLED_AFTER_SAVING = """
 import os, training.runs.session as session
-real = session.save_checkpoint
-def save(*args, **fields):
+real = session.write_state
+def write(*args, **fields):
     real(*args, **fields)
     os.kill(os.getpid(), 9)
-session.save_checkpoint = save
+session.write_state = write
 """
 KILLED_BEFORE_RECORD = """
 import os, training.runs.folder as folder

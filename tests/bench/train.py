@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--length", type=int, default=2048 if torch.cuda.is_available() else 512)
     parser.add_argument("--blocks", type=int, default=8, help="how often the two take turns")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
-    parser.add_argument("--only", choices=("", "recording"), default="", help="one part")
+    parser.add_argument("--only", choices=("", "recording", "saving"), default="", help="one part")
     parser.add_argument("--loss", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.loss is not None:
@@ -52,6 +52,8 @@ def main(argv: list[str]) -> None:
     if options.only in ("", "recording"):
         parts = recorded(names[0], options.rows, options.length, options.blocks, options.steps)
         publish("Recording a run", said, _device_line() + parts)
+    if options.only == "saving":
+        publish("Checkpoints", said, _device_line() + _saving(options))
     if options.only:
         return
     parts = ["Step time of Composer's path beside a bare loop, medians in turn:", _beside(names, options)]
@@ -59,6 +61,20 @@ def main(argv: list[str]) -> None:
     if not torch.cuda.is_available():
         parts += ["The output layer and its loss in chunks, 4,096 tokens over 32,768 words:", _chunks()]
     publish("Training", said, _device_line() + "\n\n".join(parts))
+
+
+def _saving(options: argparse.Namespace) -> str:
+    """What a checkpoint of a model of about 100 M parameters costs, by small steps."""
+    from tests.bench.saving import saved
+
+    model = model_of("125m", options.length)
+    given, total = batches(1, options.length), 10_000 * options.length
+    parameters = sum(weight.numel() for weight in model.parameters())
+
+    def run_of(saves: object) -> Callable[[int], list[tuple[float, float]]]:
+        return composed(model, given, total, 1, options.length, (saves,))
+
+    return saved(run_of, parameters, options.length, options.blocks, ROOT)
 
 
 def _device_line() -> str:

@@ -83,7 +83,7 @@ def test_a_signal_saves_and_a_resume_goes_on(whole, forks, number):
 
 
 def test_two_starts_at_once_and_a_second_signal(whole, forks):
-    plant = "import time, training.runs.session as session; session.save_checkpoint = lambda *a, **k: time.sleep(60)"
+    plant = "import time, training.runs.session as session; session.write_state = lambda *a, **k: time.sleep(60)"
     job = forks.start(*words(whole, "twice"), home=whole, plant=plant)
     folder = whole.root / "runs/twice/1"
     job.wait_for(folder / "batches")
@@ -137,5 +137,6 @@ def test_the_last_and_the_best_checkpoints_are_kept(whole, forks):
         (step,) for step in sorted({best, STEPS})
     ]
     minutes = ("checkpoint.every_steps=0", "checkpoint.every_minutes=0.0001", "checkpoint.keep_last=99", "max_steps=3")
+    minutes = (*minutes, "checkpoint.background=false")
     assert forks.run(*words(whole, "minutes", *minutes), home=whole).status == 0
     assert [one["step"] for one in counts(whole, "minutes")["checkpoints"]] == [1, 2, 3]

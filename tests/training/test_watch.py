@@ -44,11 +44,23 @@ def test_closed_rows_and_the_live_file_make_one_curve(run: RunFolder, home: Home
     assert seen.seconds_left() == 14.0
 
 
-def test_the_live_file_begins_anew_at_a_checkpoint_and_a_half_written_line_waits(run: RunFolder):
-    assert [step for step, _ in read_live(run.path)] == [11, 12, 13]
-    with (run.path / LIVE).open("a") as stream:
-        stream.write('{"step": 14, "lo')
-    assert [step for step, _ in read_live(run.path)] == [11, 12, 13]
+def test_the_live_file_keeps_what_no_record_names_yet_and_a_half_written_line_waits(home: Home):
+    folder = RunFolder(home, "toy")
+    folder.path.mkdir(parents=True)
+    live = LiveFile(folder.path)
+    rows = Rows(folder.path, "toy", attempt=1, rank=0, outlets=[live])
+    for step in range(1, 14):
+        rows.metrics(step, {"loss": 5.0})
+        if step in (5, 10):
+            rows.write(step)  # the record of the checkpoint before names its rows by now
+    live.saved(7)
+    assert [step for step, _ in read_live(folder.path)] == [8, 9, 10, 11, 12, 13]
+    rows.metrics(14, {"loss": 5.0})
+    rows.write(14)
+    assert [step for step, _ in read_live(folder.path)] == [11, 12, 13, 14]
+    with (folder.path / LIVE).open("a") as stream:
+        stream.write('{"step": 15, "lo')
+    assert [step for step, _ in read_live(folder.path)] == [11, 12, 13, 14]
 
 
 def test_a_frame_says_whether_a_process_is_at_it(run: RunFolder, home: Home, capsys):
@@ -98,5 +110,5 @@ def test_a_logger_that_is_not_installed_is_named():
 
 
 def test_a_line_of_the_live_file_is_plain_json(run: RunFolder):
-    assert json.loads((run.path / LIVE).read_text().splitlines()[0])["step"] == 11
-    assert os.path.getsize(run.path / LIVE) < 1000
+    assert json.loads((run.path / LIVE).read_text().splitlines()[-1])["step"] == 13
+    assert os.path.getsize(run.path / LIVE) < 5000

@@ -152,11 +152,12 @@ class Saver(Callback):
         config: CheckpointConfig,
         last_step: int,
         save: Callable[[State], None],
+        look: Callable[[], None],
         evaluate: Callable[[int], None],
         evaluate_steps: int,
     ) -> None:
-        """`save` writes everything that belongs to a checkpoint, `evaluate` measures held-out loss after a step."""
-        self.config, self.last_step, self._save = config, last_step, save
+        """`save` begins a checkpoint, `look` raises what went wrong in it, `evaluate` measures held-out loss."""
+        self.config, self.last_step, self._save, self._look = config, last_step, save, look
         self._evaluate, self._evaluate_steps = evaluate, evaluate_steps
         self.asked: int = 0
         """The signal that asked to end."""
@@ -176,6 +177,7 @@ class Saver(Callback):
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         """Between two steps."""
         step = int(state.timestamp.batch)
+        self._look()
         asked = self._asked(step)
         if step % self._evaluate_steps == 0 or step >= self.last_step:
             self._evaluate(step)

@@ -38,6 +38,8 @@ class CheckpointConfig(Config):
     keep_last: int = Field(default=2, ge=1)
     keep_best: int = Field(default=1, ge=0)
     """How many of the lowest held-out loss are kept besides."""
+    background: bool = True
+    """Write while training goes on, from a copy of the state in the memory of the host; false: training waits."""
 
 
 class SpikeConfig(Config):

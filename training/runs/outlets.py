@@ -3,7 +3,7 @@
 >>> outlets = opened("zh-small", ("tensorboard",), run_folder)        # first process only
 >>> for outlet in outlets: outlet.say(12, {"loss": 3.1, "heldout/web/loss": 3.4})
 
-The live file holds what no closed file of rows holds yet: it begins anew at each checkpoint.
+The live file holds what no file that the record names holds yet: checkpoints cut off what is older.
 """
 
 import importlib.util
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.errors import BadInput
+from catalog.home import written
 
 LIVE = "live.jsonl"
 FLUSH_EVERY_S = 0.5
@@ -34,8 +35,8 @@ class Outlet(Protocol):
         """Take them; called once or twice a step."""
         ...
 
-    def saved(self) -> None:
-        """A checkpoint: everything said so far is in closed files of rows."""
+    def saved(self, last: int) -> None:
+        """A checkpoint: everything said of steps up to `last` is in files that the run's record names."""
         ...
 
 
@@ -54,10 +55,13 @@ class LiveFile:
             self._stream.flush()
             self._flushed = time.monotonic()
 
-    def saved(self) -> None:
-        """Begin anew."""
+    def saved(self, last: int) -> None:
+        """Keep what follows."""
         self._stream.close()
-        self._stream = self._path.open("w")
+        lines = self._path.read_text().splitlines(keepends=True)
+        with written(self._path) as partial:
+            partial.write_text("".join(line for line in lines if json.loads(line)["step"] > last))
+        self._stream = self._path.open("a")
 
 
 def read_live(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
@@ -84,7 +88,7 @@ class TensorBoard:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def saved(self) -> None:
+    def saved(self, last: int) -> None:
         """To the disk."""
         self._writer.flush()
 
@@ -110,7 +114,7 @@ class MlFlow:
         now = int(time.time() * 1000)
         self._client.log_batch(self._run, [Metric(name, value, now, step) for name, value in values.items()])
 
-    def saved(self) -> None:
+    def saved(self, last: int) -> None:
         """Nothing is held back."""
 
 

@@ -112,9 +112,9 @@ class Rows:
                 path = rows_file(self.folder, table, self.attempt, self.rank, self.first, last)
                 _write(path, SCHEMAS[table], self.run, self.attempt, columns[table])
                 done.append((path, count))
-        self._metrics, self._batches, self._losses, self.first = [], [], [], last + 1
         for outlet in self.outlets:
-            outlet.saved()
+            outlet.saved(self.first - 1)  # these rows are named in the record when the state is written
+        self._metrics, self._batches, self._losses, self.first = [], [], [], last + 1
         return done
 
     def _metric_columns(self) -> list:

@@ -5,19 +5,17 @@
 Importing it takes seconds, since it imports composer.
 """
 
-import errno
 import io
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from composer import State, Trainer
 from composer.utils import dist, reproducibility
-from composer.utils.checkpoint import save_checkpoint
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from catalog.config import Config
@@ -48,6 +46,7 @@ from training.runs.job import Job
 from training.runs.model import WEIGHTS
 from training.runs.outlets import opened
 from training.runs.recording import Rows
+from training.runs.saving import Background, Snapshots, loadable, write_state
 from training.runs.spikes import SpikeWatch
 from training.sample_ids import whole
 
@@ -83,6 +82,9 @@ class Session:
         self.judge = Judge(SpikeWatch(self.config.spikes), self._documents, self.rows.drop)
         self.rates: Rates = {}
         """The last held-out rates."""
+        self.writing, self._snapshots = Background(self.config.checkpoint.background), Snapshots()
+        beside = job.strategy == "fsdp2" and self.ranks > 1  # training has its own collectives at the same time
+        self._group = torch.distributed.new_group(backend="gloo") if beside else None
 
     def train(self) -> RunState:
         """Train to the end, to a signal or to a loss that cannot be; gives the state on record."""
@@ -105,24 +107,30 @@ class Session:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             trainer.fit()
+            self._settle()
         except Diverged as error:
+            self._settle()
             self._mark("diverged", str(error), trainer.state)
             raise
         except Interrupted as error:
+            self._settle()
             self._mark("stopped", str(error), trainer.state)
+            raise
+        except Exception:
+            self.writing.wait()  # what was taken before it is a checkpoint
             raise
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _write_weights(self, folder: Path) -> None:
+    def _weights(self) -> dict[str, torch.Tensor]:
         """All weights, whole and on the CPU, for the model; the averaged ones where there are."""
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         average = self.average.average if self.average else None
         with average.in_place() if average else nullcontext():
             found = get_model_state_dict(self.model, options=options)
-        if self.rank == 0:
-            torch.save(weights_of(dict(found.items())), folder / WEIGHTS)  # type: ignore[arg-type]
+            whole = weights_of(dict(found.items()))  # type: ignore[arg-type]
+            return {} if self.rank else {name: weight.clone() for name, weight in whole.items()}
 
     # ── making ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +173,9 @@ class Session:
 
     def _trainer(self, recorder: Recorder) -> Trainer:
         config, job = self.config, self.job
-        saver = Saver(config.checkpoint, self.steps, self._save, self._evaluate, job.evaluation_interval)
+        saver = Saver(
+            config.checkpoint, self.steps, self._save, self.writing.look, self._evaluate, job.evaluation_interval
+        )
         start = self.launch.start
         rows = config.batch_tokens // self._length // self.ranks
         micro = max(1, config.microbatch_tokens // self._length) if config.microbatch_tokens else rows
@@ -183,7 +193,7 @@ class Session:
             callbacks=[recorder, self.judge, *([self.average] if self.average else []), saver],
             accumulate_train_batch_on_tokens=True,
             device_train_microbatch_size=micro,
-            load_path=str(_loadable(job.home.root / start.path)) if start else None,
+            load_path=str(loadable(job.home.root / start.path)) if start else None,
             progress_bar=False,
             log_to_console=False,
             auto_log_hparams=False,
@@ -214,34 +224,59 @@ class Session:
             self.rows.metrics(step, dict(each))
 
     def _save(self, state: State) -> None:
-        """Rows first, then the state, then the record that names both: what is killed in between is not there."""
+        """Take the state as it is and write it while training goes on; the checkpoint before is done first.
+
+        Rows first, then the state, then the record that names both: what is killed in between is not there.
+        """
+        self.writing.wait()
         step = int(state.timestamp.batch)
-        files = self.rows.write(step)
+        files: list = [None] * self.ranks
+        mine = self.rows.write(step)
+        if self.ranks > 1:
+            torch.distributed.all_gather_object(files, mine)
+        else:
+            files = [mine]
         path = self.run.path / "checkpoints" / f"step-{step:08d}"
         partial = path.with_name(f".{path.name}.{self._leader()}.partial")
-        sharded = self.job.strategy == "fsdp2"
-        with _full_disk_said(partial):
-            save_checkpoint(state, filename=str(partial / ("__{rank}_0.distcp" if sharded else "state.pt")))
-            if step >= self.steps:
-                self._write_weights(partial)
-        every: list = [None] * self.ranks
-        if self.ranks > 1:
-            torch.distributed.all_gather_object(every, files)
-        else:
-            every = [files]
-        if self.rank == 0:
-            for file in partial.rglob("*"):
-                sync(file)
-            os.replace(partial, path)
-            saved = Checkpoint(
-                step=step,
-                tokens=int(state.timestamp.token),
-                samples=int(state.timestamp.sample),
-                path=self.job.home.relative(path),
-                bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-                heldout_loss=self.rates.get("all", {}).get("loss"),
-            )
-            self._record(saved, [file for part in every for file in part])
+        saved = Checkpoint(
+            step=step,
+            tokens=int(state.timestamp.token),
+            samples=int(state.timestamp.sample),
+            path=self.job.home.relative(path),
+            bytes=0,
+            heldout_loss=self.rates.get("all", {}).get("loss"),
+        )
+        taken, skipped = self._snapshots.take(state), tuple(self.judge.skipped)
+        weights = self._weights() if step >= self.steps else {}
+
+        def write() -> None:
+            try:
+                if taken:
+                    write_state(taken, partial, self.job.strategy == "fsdp2", self._group)
+                if self.rank == 0:
+                    if weights:
+                        torch.save(weights, partial / WEIGHTS)
+                    self._finish(partial, path, saved, [file for part in files for file in part], skipped)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)  # room for what else must be written
+                raise
+
+        self.writing.begin(write)
+
+    def _finish(
+        self, partial: Path, path: Path, saved: Checkpoint, files: list[tuple[Path, int]], skipped: tuple[int, ...]
+    ) -> None:
+        """Give a written checkpoint its name, then put it on record."""
+        for file in partial.rglob("*"):
+            sync(file)
+        os.replace(partial, path)
+        sync(path.parent)
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        self._record(saved.variant(bytes=size), files, skipped)
+
+    def _settle(self) -> None:
+        """Wait until everything is written, by all processes: what ends now would take the others with it."""
+        self.writing.wait()
         dist.barrier()
 
     def _leader(self) -> int:
@@ -251,7 +286,7 @@ class Session:
             torch.distributed.broadcast_object_list(pids, src=0)
         return pids[0]
 
-    def _record(self, saved: Checkpoint, files: list[tuple[Path, int]]) -> None:
+    def _record(self, saved: Checkpoint, files: list[tuple[Path, int]], skipped: tuple[int, ...]) -> None:
         """Name what was saved; only then are checkpoints removed that are neither among the last nor the best."""
         state, every = self.run.state(), self.config.checkpoint
         gone = superseded((*state.checkpoints, saved), every.keep_last, every.keep_best)
@@ -260,7 +295,7 @@ class Session:
             tokens=saved.tokens,
             samples=saved.samples,
             checkpoints=tuple(one for one in (*state.checkpoints, saved) if one not in gone),
-            passed_over=tuple(self.judge.skipped),
+            passed_over=skipped,
             status="trained" if saved.step >= self.steps else "running",
         )
         self.run.close(files, new)
@@ -292,20 +327,3 @@ class Session:
             f"Its batch holds {len(found)} documents: {names}{', …' if len(found) > NAMED else ''}. "
             f"`just resume {self.config.run} skip=true` goes back to the last checkpoint and leaves this batch out."
         )
-
-
-@contextmanager
-def _full_disk_said(path: Path) -> Iterator[None]:
-    """torch reports a write that failed without the error behind it."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "inline_container" in str(error) and ("write failed" in str(error) or "unexpected pos" in str(error)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
-
-
-def _loadable(folder: Path) -> Path:
-    """What Composer loads: a file of whole state, or the folder of a sharded one, which it names after the step."""
-    whole = folder / "state.pt"
-    return whole if whole.exists() else next(folder.rglob(".metadata")).parent
