@@ -13,8 +13,12 @@ import data.shards  # noqa: F401
 from data.dedup.grams import hash_grams
 from data.dedup.minhash import signatures
 from data.page.main_text import read_page
-from data.signals.characters import classes
+from data.signals.measures import measure
+from data.text.normalize import FORMS
 
-classes()
+measure(["It's [1]."], ["en"])
+for form in FORMS.values():
+    if form.suspects:
+        form.suspects()
 read_page("<p>x")
 signatures(hash_grams(["x"], 1, fold_han=True), 16)

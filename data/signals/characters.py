@@ -2,12 +2,12 @@
 
 Every measure of a text starts here: one array per batch instead of a Python string per word.
 
->>> lay_out(["Hi."]).codes.tolist()  # ASCII characters are their own class, and a newline follows every text
+>>> lay_out(["Hi."]).points.tolist()  # a newline follows every text
 [72, 105, 46, 10]
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -145,51 +145,16 @@ class Characters:
 
     points: np.ndarray
     """uint32 code points."""
-    codes: np.ndarray
-    """uint8 classes."""
-    raw: bytes
-    """The classes as bytes, for `find`, `count` and `translate`."""
     starts: np.ndarray
     """int64[texts + 1]: where each text starts; text i ends before starts[i + 1] - 1."""
-    sums: np.ndarray
-    """uint64[characters + 1]: running sums of the polynomial hash."""
 
     @property
     def lengths(self) -> np.ndarray:
         """Characters of each text."""
         return np.diff(self.starts) - 1
 
-    def shape(self) -> np.ndarray:
-        return np.frombuffer(self.raw.translate(classes().shape), np.uint8)
-
-    def trait(self) -> np.ndarray:
-        return np.frombuffer(self.raw.translate(classes().trait), np.uint8)
-
-    def script(self) -> np.ndarray:
-        return np.frombuffer(self.raw.translate(classes().script), np.uint8)
-
-    def lower(self) -> bytes:
-        return self.raw.translate(classes().lower)
-
     def text(self, start: int, end: int) -> str:
         return self.points[start:end].tobytes().decode("utf-32-le")
-
-    def text_of(self, positions: np.ndarray) -> np.ndarray:
-        """Which text each position lies in."""
-        return np.searchsorted(self.starts, positions, side="right") - 1
-
-    def hashes(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """uint64 hash of each span; equal for equal strings wherever they lie."""
-        _, inverses = _powers(len(self.points))
-        return _mix((self.sums[end] - self.sums[start]) * inverses[start] + (end - start).astype(np.uint64) * _SALT)
-
-
-def find(blob: bytes, needle: bytes) -> Iterator[int]:
-    """Every place of a needle, overlapping ones too."""
-    at = blob.find(needle)
-    while at >= 0:
-        yield at
-        at = blob.find(needle, at + 1)
 
 
 def lay_out(texts: Sequence[str]) -> Characters:
@@ -199,40 +164,6 @@ def lay_out(texts: Sequence[str]) -> Characters:
         points = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError as error:
         raise BadInput(f"a lone surrogate at character {error.start}: decode the text with errors='replace'.") from None
-    codes = np.take(classes().of_point, points, mode="clip")
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1, out=starts[1:])
-    sums = np.zeros(len(points) + 1, np.uint64)
-    np.cumsum(points * _powers(len(points))[0][: len(points)], out=sums[1:])
-    return Characters(points, codes, codes.tobytes(), starts, sums)
-
-
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_SALT = np.uint64(0xD6E8FEB86659FD93)
-_KEPT = 1 << 18
-"""Powers up to this many characters are kept between batches (4 MB)."""
-
-
-def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The base's powers and their inverses modulo 2**64, at least `size + 1` of each."""
-    return _kept_powers() if size < _KEPT else _make_powers(size + 1)
-
-
-@lru_cache(maxsize=1)
-def _kept_powers() -> tuple[np.ndarray, np.ndarray]:
-    return _make_powers(_KEPT)
-
-
-def _make_powers(count: int) -> tuple[np.ndarray, np.ndarray]:
-    tables = []
-    for base in (_BASE, np.uint64(pow(int(_BASE), -1, 1 << 64))):
-        factors = np.full(count, base, np.uint64)
-        factors[0] = 1
-        tables.append(np.cumprod(factors))
-    return tables[0], tables[1]
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Spread the bits: a polynomial's low bits see little of its terms."""
-    values = (values ^ (values >> np.uint64(32))) * _SALT
-    return values ^ (values >> np.uint64(29))
+    return Characters(points, starts)

@@ -1,204 +1,295 @@
-"""Lines and paragraphs of a batch of texts, and the measures over them: Gopher's, FineWeb's and counts.
+"""Lines and paragraphs of a batch of texts: compiled counts, from which Gopher's, C4's and FineWeb's measures are made.
 
->>> from data.signals.words import split
->>> line_measures(cut_lines(split(["- a\\n- b."], ["en"])))["bullet_line_ratio"].tolist()
-[1.0]
+    lines, paragraphs, c4 = count_lines(words.characters.points, …)
+
+Three definitions of a line: between newlines (FineWeb), between runs of newlines (Gopher's repetition), and as
+str.splitlines() has it (C4, Gopher's bullets).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from data.signals.characters import BREAK, ENDS_LINE, classes
-from data.signals.repetition import by_text, group, largest, ratio, total
-from data.signals.words import Words
+from data.compiled import compiled, entry
+from data.signals.characters import DIGIT, ENDS_LINE, ENDS_SENTENCE, NOT_PUNCTUATION
+from data.signals.passes import Tables, hash_of
 
 SHORT_LINE = 30
 """Characters of a short line to FineWeb."""
-_NEWLINE, _RETURN, _DOT, _DASH = map(ord, "\n\r.-")
+MAX_WORD = 1000
+"""Characters of a word that drops its line, to C4."""
+COUNTS = 17
+NEWLINES, WRITTEN, ENDED, SHORT, WRITTEN_AGAIN_CHARS, FULL, FULL_AGAIN, FULL_AGAIN_CHARS, OPENS, CLOSES = range(10)
+PARAGRAPHS, PARAGRAPHS_AGAIN, PARAGRAPHS_AGAIN_CHARS, LINES, LONGEST, BULLETS, ELLIPSES = range(10, COUNTS)
+"""What is counted of each text."""
+LONG_WORD, UNENDED, FEW_WORDS, LOREM, JAVASCRIPT, CURLY, POLICY, CITES = (1 << i for i in range(8))
+"""What C4's rules look for in a line, in C4's order; and whether it has a citation to be taken out."""
+MIN_WORDS = 3
+_NEWLINE, _RETURN, _DOT, _DASH, _CURLY, _SQUARE, _CLOSE = map(ord, "\n\r.-{[]")
+_EDIT, _NEEDED = tuple(b"edit]"), tuple(b"citation needed]")
 
 
-@dataclass(frozen=True, slots=True)
-class Spans:
-    """Stretches of text: lines or paragraphs."""
+class Text(NamedTuple):
+    """A batch of texts with their words, as the loops take it; see `words.Words`."""
 
+    points: np.ndarray
+    codes: np.ndarray
+    shape: np.ndarray
+    first_char: np.ndarray
     start: np.ndarray
     end: np.ndarray
+    traits: np.ndarray
+    first: np.ndarray
+    piece_start: np.ndarray
+    piece_end: np.ndarray
+    breaks: np.ndarray
+
+
+class Phrases(NamedTuple):
+    """What C4 looks for: `signs[i, :length[i]]` in small letters, found by its rare sign at place `at[i]`."""
+
+    signs: np.ndarray
+    length: np.ndarray
+    at: np.ndarray
+    flag: np.ndarray
+    by_sign: np.ndarray
+    """uint8[256]: 1 where a sign is the rare one of a phrase, or a bracket."""
+
+
+class C4Lines(NamedTuple):
+    """Lines that are not blank, as str.splitlines() has them."""
+
     owner: np.ndarray
-    """The text of each."""
-    first_piece: np.ndarray
-    """Index of the first piece between white space that starts in or after it."""
-    pieces: np.ndarray
-    """Pieces between white space in it; 0 where it is blank."""
-
-    def take(self, which: np.ndarray) -> "Spans":
-        return Spans(*(getattr(self, name)[which] for name in self.__slots__))
-
-    @property
-    def length(self) -> np.ndarray:
-        return self.end - self.start
+    start: np.ndarray
+    end: np.ndarray
+    flags: np.ndarray
+    sentences: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """The lines of a batch, by two definitions."""
+class _Seen(NamedTuple):
+    """Hashes of lines of one text, with open addressing; a place is taken where `by` names the text."""
 
-    words: Words
-    split: Spans
-    """As str.split("\\n") has them."""
-    splitlines: Spans
-    """As str.splitlines() has them."""
-
-    @property
-    def texts(self) -> int:
-        return len(self.words.langs)
-
-    def count(self, spans: Spans) -> np.ndarray:
-        return np.bincount(spans.owner, minlength=self.texts)
-
-    def last_piece(self, spans: Spans) -> np.ndarray:
-        """End of the last piece of each span that is not blank: where it ends without white space."""
-        return self.words.piece_end[spans.first_piece + spans.pieces - 1]
+    hashes: np.ndarray
+    by: np.ndarray
 
 
-def cut_lines(words: Words) -> Lines:
-    """Find the lines of every text."""
-    codes = words.characters.codes
-    breaks = np.flatnonzero(words.shape & BREAK)
-    newlines = breaks[codes[breaks] == _NEWLINE]
-    split = _spans(words, np.concatenate(([0], newlines[:-1] + 1)), newlines)
-    if len(breaks) == len(newlines):
-        ends_text = split.end == words.characters.starts[split.owner + 1] - 1
-        return Lines(words, split, split.take(~ends_text | (split.length > 0)))
-    return Lines(words, split, _splitlines(words, breaks))
+@entry
+def count_lines(text: Text, tables: Tables, phrases: Phrases, bullet: int, ellipsis: int) -> tuple[np.ndarray, C4Lines]:
+    """int64[texts, COUNTS], and the lines that C4's rules look at; `bullet` and `ellipsis` are classes."""
+    texts, most, longest, since = len(text.first_char) - 1, len(text.breaks), 0, 0
+    for one in range(texts):
+        until = since
+        while until < most and text.breaks[until] < text.first_char[one + 1]:
+            until += 1
+        longest, since = max(longest, until - since), until
+    size = 16
+    while size < 4 * longest:
+        size *= 2
+    seen = _Seen(np.empty(size, np.int64), np.zeros(size, np.int64))
+    counts = np.zeros((texts, COUNTS), np.int64)
+    lines = C4Lines(
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.uint8),
+        np.empty(most, np.int64),
+    )
+    count, line, piece, word = 0, 0, 0, 0
+    for one in range(texts):
+        _newline_lines(text, one, line, piece, tables, seen, counts[one])
+        _paragraphs(text, one, piece, seen, counts[one])
+        count, line, piece, word = _c4_lines(
+            text, one, line, piece, word, tables, phrases, bullet, ellipsis, lines, count, counts[one]
+        )
+    return counts, C4Lines(
+        lines.owner[:count].copy(),
+        lines.start[:count].copy(),
+        lines.end[:count].copy(),
+        lines.flags[:count].copy(),
+        lines.sentences[:count].copy(),
+    )
 
 
-def _splitlines(words: Words, breaks: np.ndarray) -> Spans:
-    codes = words.characters.codes
-    carriage = codes[breaks] == _RETURN
-    paired = carriage & (codes[np.minimum(breaks + 1, len(codes) - 1)] == _NEWLINE)
-    second = np.concatenate(([False], paired[:-1]))
-    ends, following = breaks[~second], (breaks + 1 + paired)[~second]
-    starts = np.concatenate(([0], following[:-1]))
-    spans = _spans(words, starts, ends)
-    ends_text = spans.end == words.characters.starts[spans.owner + 1] - 1
-    return spans.take(~ends_text | (spans.length > 0))
+@compiled
+def _again(points: np.ndarray, start: int, end: int, seen: _Seen, by: int) -> bool:
+    """Whether this span was there before; from now on it was."""
+    code = hash_of(points, start, end)
+    mask = len(seen.hashes) - 1
+    place = code & mask
+    while seen.by[place] == by:
+        if seen.hashes[place] == code:
+            return True
+        place = (place + 1) & mask
+    seen.hashes[place], seen.by[place] = code, by
+    return False
 
 
-def _spans(words: Words, start: np.ndarray, end: np.ndarray) -> Spans:
-    first = np.searchsorted(words.piece_start, start)
-    pieces = np.searchsorted(words.piece_start, end) - first
-    return Spans(start, end, words.characters.text_of(start), first, pieces)
+@compiled
+def _newline_lines(
+    text: Text, one: int, line: int, piece: int, tables: Tables, seen: _Seen, counts: np.ndarray
+) -> None:
+    """Lines between newlines: FineWeb's measures of those that are not blank, Gopher's of those that are not empty."""
+    start, last = text.first_char[one], text.first_char[one + 1] - 1
+    if last > start:
+        counts[OPENS] = text.codes[start] == _NEWLINE
+        counts[CLOSES] = text.codes[last - 1] == _NEWLINE
+    counts[NEWLINES] = -1
+    while start <= last:
+        end = text.breaks[line]
+        line += 1
+        if text.codes[end] != _NEWLINE:
+            continue
+        counts[NEWLINES] += 1
+        if end > start:
+            again = _again(text.points, start, end, seen, 2 * one + 1)
+            counts[FULL] += 1
+            counts[FULL_AGAIN] += again
+            counts[FULL_AGAIN_CHARS] += again * (end - start)
+            if piece < len(text.piece_start) and text.piece_start[piece] < end:
+                counts[WRITTEN] += 1
+                counts[ENDED] += (tables.trait[text.codes[end - 1]] & ENDS_LINE) > 0
+                counts[SHORT] += end - start <= SHORT_LINE
+                counts[WRITTEN_AGAIN_CHARS] += again * (end - start)
+                while piece < len(text.piece_start) and text.piece_start[piece] < end:
+                    piece += 1
+        start = end + 1
 
 
-def line_measures(lines: Lines) -> dict[str, np.ndarray]:
-    """Counts, and Gopher's shares of lines that begin with a bullet or end in an ellipsis (blank lines count)."""
-    words, spans = lines.words, lines.splitlines
-    codes = words.characters.codes
-    full = spans.take(spans.pieces > 0)
-    begins = codes[words.piece_start[full.first_piece]]
-    bullet = (begins == _DASH) | (begins == classes().apart["•"])
-    count = lines.count(spans)
-    written = lines.split.take(lines.split.pieces > 0)
-    return {
-        "n_lines": lines.count(written).astype(np.float64),
-        "longest_line": largest(spans.length, np.searchsorted(spans.owner, np.arange(lines.texts + 1))),
-        "bullet_line_ratio": ratio(total(bullet, full.owner, lines.texts), count),
-        "ellipsis_line_ratio": ratio(total(_ends_open(lines, full), full.owner, lines.texts), count),
-    }
+@compiled
+def _paragraphs(text: Text, one: int, piece: int, seen: _Seen, counts: np.ndarray) -> None:
+    """Stretches between empty lines of the stripped text."""
+    stop = text.first_char[one + 1] - 1
+    if piece == len(text.piece_start) or text.piece_start[piece] >= stop:
+        return
+    last = piece
+    while last + 1 < len(text.piece_start) and text.piece_start[last + 1] < stop:
+        last += 1
+    begin, final = text.piece_start[piece], text.piece_end[last]
+    while begin < final:
+        end = begin
+        while end < final and not (text.codes[end] == _NEWLINE and text.codes[end + 1] == _NEWLINE):
+            end += 1
+        again = _again(text.points, begin, end, seen, 2 * one + 2)
+        counts[PARAGRAPHS] += 1
+        counts[PARAGRAPHS_AGAIN] += again
+        counts[PARAGRAPHS_AGAIN_CHARS] += again * (end - begin)
+        begin = end
+        while begin < final and text.codes[begin] == _NEWLINE:
+            begin += 1
 
 
-def _ends_open(lines: Lines, full: Spans) -> np.ndarray:
-    """Whether a line that is not blank ends in an ellipsis, as three full stops or as one character."""
-    return three_dots(lines, full) | (lines.words.characters.codes[lines.last_piece(full) - 1] == classes().apart["…"])
+@compiled
+def _c4_lines(
+    text: Text,
+    one: int,
+    line: int,
+    piece: int,
+    word: int,
+    tables: Tables,
+    phrases: Phrases,
+    bullet: int,
+    ellipsis: int,
+    lines: C4Lines,
+    count: int,
+    counts: np.ndarray,
+) -> tuple[int, int, int, int]:
+    """Lines as str.splitlines() has them. Gives how many lines, breaks, pieces and words have been passed."""
+    start, last = text.first_char[one], text.first_char[one + 1] - 1
+    while start <= last:
+        end = text.breaks[line]
+        line += 1
+        if end > start or end < last:
+            counts[LINES] += 1
+            counts[LONGEST] = max(counts[LONGEST], end - start)
+        first_piece = piece
+        flags = 0
+        while piece < len(text.piece_start) and text.piece_start[piece] < end:
+            flags |= LONG_WORD * (text.piece_end[piece] - text.piece_start[piece] > MAX_WORD)
+            piece += 1
+        if piece > first_piece:
+            begins, closes = text.codes[text.piece_start[first_piece]], text.piece_end[piece - 1]
+            counts[BULLETS] += begins in (_DASH, bullet)
+            dots = _three_dots(text.codes, start, closes)
+            counts[ELLIPSES] += dots or text.codes[closes - 1] == ellipsis
+            flags |= UNENDED * (dots or not _is_ending(text.codes[closes - 1]))
+            flags |= FEW_WORDS * (piece - first_piece < MIN_WORDS)
+            flags |= _phrases(text.codes, text.piece_start[first_piece], closes, tables, phrases)
+            lines.owner[count], lines.start[count], lines.end[count], lines.flags[count] = one, start, end, flags
+            lines.sentences[count], word = _sentences(text, word, end)
+            count += 1
+        if text.codes[end] == _RETURN and end < last and text.codes[end + 1] == _NEWLINE:
+            end = text.breaks[line]
+            line += 1
+        start = end + 1
+    return count, line, piece, word
 
 
-def three_dots(lines: Lines, full: Spans) -> np.ndarray:
-    """Whether a line that is not blank ends in three full stops."""
-    codes, last = lines.words.characters.codes, lines.last_piece(full)
-    dots = last - full.start >= 3
-    for back in (1, 2, 3):
-        dots &= codes[np.maximum(last - back, 0)] == _DOT
-    return dots
+@compiled
+def _three_dots(codes: np.ndarray, start: int, end: int) -> bool:
+    return end - start >= 3 and codes[end - 1] == _DOT and codes[end - 2] == _DOT and codes[end - 3] == _DOT
 
 
-def fineweb_measures(lines: Lines) -> dict[str, np.ndarray]:
-    """FineWeb's shares (datatrove FineWebQualityFilter): lines that end in punctuation, short lines, characters in
-    repeated lines, newlines for each word. Blank lines do not count."""
-    words, characters = lines.words, lines.words.characters
-    written = lines.split.take(lines.split.pieces > 0)
-    count = lines.count(written)
-    trait = np.frombuffer(classes().trait, np.uint8)
-    ended = (trait[characters.codes[written.end - 1]] & ENDS_LINE) > 0
-    newlines = np.bincount(lines.split.owner, minlength=lines.texts) - 1
-    _, repeated = _repeats(lines, written)
-    return {
-        "line_punct_ratio": ratio(total(ended, written.owner, lines.texts), count),
-        "short_line_ratio": ratio(total(written.length <= SHORT_LINE, written.owner, lines.texts), count),
-        "line_dup_char_ratio": ratio(repeated, characters.lengths - newlines),
-        "newline_word_ratio": ratio(newlines, np.diff(words.first)),
-    }
+@compiled
+def _is_ending(code: int) -> bool:
+    """. ? ! " '"""
+    return code == 46 or code == 63 or code == 33 or code == 34 or code == 39
 
 
-def _repeats(lines: Lines, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
-    """For each text, how many spans were there before in the text, and their characters."""
-    groups = group(by_text(lines.words.characters.hashes(spans.start, spans.end), spans.owner))
-    again = np.ones(len(spans.start), bool)
-    again[groups.firsts] = False
-    owner = spans.owner[again]
-    return total(again[again], owner, lines.texts), total(spans.length[again], owner, lines.texts)
+@compiled
+def _sentences(text: Text, word: int, end: int) -> tuple[int, int]:
+    """Sentences in a line, by spaCy's sentencizer: one more at each word that is no punctuation and follows a word that
+    ends a sentence. And the first word after the line."""
+    sentences, closed = 1, False
+    while word < len(text.start) and text.start[word] < end:
+        traits = text.traits[word]
+        if text.end[word] - text.start[word] == 1 and traits & ENDS_SENTENCE:
+            closed = True
+        elif closed and traits & NOT_PUNCTUATION:
+            sentences, closed = sentences + 1, False
+        word += 1
+    return sentences, word
 
 
-def repetition_measures(lines: Lines) -> dict[str, np.ndarray]:
-    """Gopher's shares of repeated lines and paragraphs and of their characters (datatrove GopherRepetitionFilter):
-    lines are between runs of newlines, paragraphs between runs of two and more in the stripped text."""
-    chars = lines.words.characters.lengths
-    full = lines.split.take(lines.split.length > 0)
-    again, again_chars = _repeats(lines, full)
-    opens, closes = _blank_ends(lines)
-    paragraphs = _paragraphs(lines)
-    repeated, repeated_chars = _repeats(lines, paragraphs)
-    count = lines.count(paragraphs)
-    return {
-        "n_paragraphs": count.astype(np.float64),
-        "dup_line_ratio": ratio(again + (opens & closes), lines.count(full) + opens + closes),
-        "dup_line_char_ratio": ratio(again_chars, chars),
-        "dup_paragraph_ratio": ratio(repeated, count),
-        "dup_paragraph_char_ratio": ratio(repeated_chars, chars),
-    }
+@compiled
+def _phrases(codes: np.ndarray, start: int, end: int, tables: Tables, phrases: Phrases) -> int:
+    """Flags of what C4 looks for in a line."""
+    flags = 0
+    for at in range(start, end):
+        if not phrases.by_sign[codes[at]]:
+            continue
+        if codes[at] == _CURLY:
+            flags |= CURLY
+        elif codes[at] == _SQUARE:
+            flags |= CITES * _is_citation(codes, at + 1, end, tables.shape)
+        else:
+            for phrase in range(len(phrases.length)):
+                if _stands(codes, at - phrases.at[phrase], start, end, phrase, phrases, tables.lower):
+                    flags |= phrases.flag[phrase]
+    return flags
 
 
-def _blank_ends(lines: Lines) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a text begins and ends in a newline: the split then has an empty line there."""
-    characters = lines.words.characters
-    starts, ends = characters.starts[:-1], characters.starts[1:] - 1
-    some = ends > starts
-    return some & (characters.codes[starts] == _NEWLINE), some & (characters.codes[ends - 1] == _NEWLINE)
+@compiled
+def _stands(codes: np.ndarray, at: int, start: int, end: int, phrase: int, phrases: Phrases, lower: np.ndarray) -> bool:
+    length = phrases.length[phrase]
+    if at < start or at + length > end:
+        return False
+    place = 0
+    while place < length and lower[codes[at + place]] == phrases.signs[phrase, place]:
+        place += 1
+    return place == length
 
 
-def _paragraphs(lines: Lines) -> Spans:
-    """Paragraphs of the stripped texts; none in a text of white space."""
-    words, spans = lines.words, lines.split
-    written = np.flatnonzero(spans.pieces > 0)
-    owner = spans.owner[written]
-    head, tail = np.ones(len(written), bool), np.ones(len(written), bool)
-    head[1:] = tail[:-1] = owner[1:] != owner[:-1]
-    first, last = written[head], written[tail]
-    return _between_empty(lines, first, last) if len(first) else _spans(words, first, first)
-
-
-def _between_empty(lines: Lines, first: np.ndarray, last: np.ndarray) -> Spans:
-    """Spans of lines from `first` to `last` of each text, cut at empty lines, without white space at both ends."""
-    words, spans = lines.words, lines.split
-    inside = np.zeros(len(spans.start) + 1, np.int64)
-    inside[first] += 1
-    inside[last + 1] -= 1
-    full = np.flatnonzero((np.cumsum(inside)[:-1] > 0) & (spans.length > 0))
-    fresh = np.ones(len(full), bool)
-    fresh[1:] = (np.diff(full) > 1) | (spans.owner[full[1:]] != spans.owner[full[:-1]])
-    heads, tails = full[fresh], full[np.concatenate((fresh[1:], [True]))]
-    start, end = spans.start[heads].copy(), spans.end[tails].copy()
-    opening, closing = np.searchsorted(heads, first), np.searchsorted(tails, last)
-    start[opening] = words.piece_start[spans.first_piece[first]]
-    end[closing] = lines.last_piece(spans.take(last))
-    return _spans(words, start, end)
+@compiled
+def _is_citation(codes: np.ndarray, at: int, end: int, shape: np.ndarray) -> bool:
+    """\\[\\d*]|\\[edit]|\\[citation needed], after its first sign."""
+    digits = at
+    while digits < end and shape[codes[digits]] & DIGIT:
+        digits += 1
+    if digits < end and codes[digits] == _CLOSE:
+        return True
+    edit, needed = at + len(_EDIT) <= end, at + len(_NEEDED) <= end
+    for place in range(len(_EDIT)):
+        edit = edit and codes[at + place] == _EDIT[place]
+    for place in range(len(_NEEDED)):
+        needed = needed and codes[at + place] == _NEEDED[place]
+    return edit or needed

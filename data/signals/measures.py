@@ -9,13 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.signals.c4 import c4_measures
-from data.signals.lines import cut_lines, fineweb_measures, line_measures, repetition_measures
-from data.signals.prose import address_measures, character_measures, symbol_measures, unigrams, word_measures
-from data.signals.repetition import ngram_measures
+from data.signals.c4 import c4_measures, cut_lines
+from data.signals.prose import (
+    character_measures,
+    fineweb_measures,
+    line_measures,
+    repetition_measures,
+    word_measures,
+)
+from data.signals.repetition import group, ngram_measures
 from data.signals.words import Words, place, split
 
-CHUNK_CHARS = 100_000
+CHUNK_CHARS = 200_000
 """Characters that are measured at once: their arrays stay in a core's cache."""
 
 GOPHER_QUALITY = "Gopher quality, arXiv 2112.11446 A1.1"
@@ -113,9 +118,8 @@ def measure_words(texts: Sequence[str], words: Sequence[Sequence[str]], langs: S
 
 def measures(words: Words) -> dict[str, np.ndarray]:
     """Every signal of one chunk of texts."""
-    groups, lines = unigrams(words), cut_lines(words)
-    found = character_measures(words.characters) | address_measures(words.characters)
-    found |= word_measures(words, groups) | symbol_measures(words) | ngram_measures(words, groups)
+    groups, lines = group(words), cut_lines(words)
+    found = character_measures(words) | word_measures(words, groups) | ngram_measures(words, groups)
     found |= line_measures(lines) | repetition_measures(lines) | c4_measures(lines) | fineweb_measures(lines)
     return {signal.name: found[signal.name] for signal in SIGNALS}
 

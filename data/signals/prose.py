@@ -1,86 +1,86 @@
-"""Measures over the words and characters of a batch of texts: Gopher's quality measures, shares and counts.
+"""Measures over the words, characters and lines of a batch of texts: Gopher's and FineWeb's, shares and counts.
 
 >>> from data.signals.words import split
 >>> word_measures(split(["The mill and the race."], ["en"]))["stop_words"].tolist()  # `and` and `the`
 [2.0]
 """
 
-import re
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
-from data.signals.characters import (
-    ALPHA,
-    DIGIT,
-    NOT_MARK,
-    NOT_PUNCTUATION,
-    SCRIPTS,
-    SPACE,
-    SYMBOL,
-    UPPER,
-    Characters,
-    classes,
-    find,
-    lay_out,
+from data.signals.c4 import Lines
+from data.signals.characters import ALPHA, DIGIT, NOT_PUNCTUATION, SCRIPTS, SPACE, SYMBOL, UPPER, classes, lay_out
+from data.signals.lines import (
+    BULLETS,
+    CLOSES,
+    ELLIPSES,
+    ENDED,
+    FULL,
+    FULL_AGAIN,
+    FULL_AGAIN_CHARS,
+    LINES,
+    LONGEST,
+    NEWLINES,
+    OPENS,
+    PARAGRAPHS,
+    PARAGRAPHS_AGAIN,
+    PARAGRAPHS_AGAIN_CHARS,
+    SHORT,
+    WRITTEN,
+    WRITTEN_AGAIN_CHARS,
 )
-from data.signals.repetition import Groups, by_text, group, largest, ratio, total
+from data.signals.passes import (
+    DOTS,
+    LONGEST_WORD,
+    MAILS,
+    PLAIN,
+    PLAIN_CHARS,
+    URLS,
+    WITH_LETTER,
+    WORDS,
+    count_signs,
+    count_words,
+    hash_words,
+)
+from data.signals.repetition import Groups, group, ratio
 from data.signals.stop_words import FINEWEB_2, stop_words
-from data.signals.words import CHINESE, Words
+from data.signals.words import CHINESE, Words, tables
 
-_INNER = re.compile(rb"[/\w]www")
-_EMAIL = re.compile(rb"[a-z0-9._%+-]@(?:[a-z0-9-]+\.)+[a-z]{2,}")
 _SCALE = 1 << 20
 """Entropies are summed as whole multiples of 1/_SCALE, so that no order of summing changes a bit."""
 
 
-def unigrams(words: Words) -> Groups:
-    """Equal words of one text, numbered."""
-    return group(by_text(words.hashes, words.owner()))
-
-
 def word_measures(words: Words, groups: Groups | None = None) -> dict[str, np.ndarray]:
     """Gopher's measures of words (arXiv 2112.11446, A1.1; datatrove GopherQualityFilter), distinct words, entropy."""
-    owner, texts = words.owner(), len(words.langs)
-    groups = groups or group(by_text(words.hashes, owner))
-    length = words.end - words.start
-    plain = (words.traits & NOT_MARK) > 0
-    every, n_words = np.diff(words.first), total(plain, owner, texts)
+    groups = groups or group(words)
+    texts = len(words.langs)
+    owner = np.searchsorted(words.first, groups.firsts, side="right") - 1
+    counts = count_words(words.start, words.end, words.traits, words.first).T
+    every, plain = counts[WORDS], counts[PLAIN]
     sizes = groups.sizes.astype(np.float64)
-    spread = total(np.rint(sizes * np.log2(sizes) * _SCALE), owner[groups.firsts], texts) / _SCALE
+    spread = np.bincount(owner, np.rint(sizes * np.log2(sizes) * _SCALE), texts) / _SCALE
     return {
-        "n_words": n_words,
+        "n_words": plain.astype(np.float64),
         "n_words_symbols": every.astype(np.float64),
-        "mean_word_length": ratio(total(length * plain, owner, texts), n_words),
-        "longest_word": largest(length * plain, words.first),
-        "alpha_word_ratio": ratio(total((words.traits & ALPHA) > 0, owner, texts), every),
-        "stop_words": _stop_words(words, owner[groups.firsts], groups.firsts),
-        "unique_word_ratio": ratio(np.bincount(owner[groups.firsts], minlength=texts), every),
+        "mean_word_length": ratio(counts[PLAIN_CHARS], plain),
+        "longest_word": counts[LONGEST_WORD].astype(np.float64),
+        "alpha_word_ratio": ratio(counts[WITH_LETTER], every),
+        "stop_words": _stop_words(words, owner, groups.firsts),
+        "unique_word_ratio": ratio(np.bincount(owner, minlength=texts), every),
         "word_entropy": np.maximum(np.log2(np.maximum(every, 1)) - ratio(spread, every), 0.0),
     }
-
-
-def symbol_measures(words: Words) -> dict[str, np.ndarray]:
-    """Gopher's signs and ellipses for each word, symbols counted as words."""
-    characters, every = words.characters, np.diff(words.first)
-    apart, starts = classes().apart, characters.starts.tolist()
-    spans = list(pairwise(starts))
-    dots = np.array([characters.raw.count(b"...", a, b) for a, b in spans], np.int64)
-    hashes = np.array([characters.raw.count(b"#", a, b) for a, b in spans], np.int64)
-    single = np.array([characters.raw.count(apart["…"], a, b) for a, b in spans], np.int64)
-    return {"hash_word_ratio": ratio(hashes, every), "ellipsis_word_ratio": ratio(dots + single, every)}
 
 
 def _stop_words(words: Words, owner: np.ndarray, firsts: np.ndarray) -> np.ndarray:
     """How many different stop words of its language each text has, from the first occurrence of each word."""
     lists = [_list_of(lang) for lang in words.langs]
-    known = {lang: index for index, lang in enumerate(sorted(set(lists)))}
-    langs = np.array([known[lang] for lang in lists], np.int64)
-    table = np.sort(np.concatenate([by_text(_hashes(lang), np.array([index])) for lang, index in known.items()]))
-    keys = by_text(words.hashes[firsts], langs[owner])
-    at = np.minimum(np.searchsorted(table, keys), len(table) - 1)
-    return total(table[at] == keys, owner, len(words.langs))
+    hashes, found = words.hashes[firsts], np.zeros(len(firsts), bool)
+    for lang in sorted(set(lists)):
+        table = _hashes(lang)
+        at = np.minimum(np.searchsorted(table, hashes), len(table) - 1)
+        found |= (table[at] == hashes) & np.array([own == lang for own in lists])[owner]
+    return np.bincount(owner, found, len(words.langs))
 
 
 def _list_of(lang: str) -> str:
@@ -90,7 +90,9 @@ def _list_of(lang: str) -> str:
 @lru_cache(maxsize=64)
 def _hashes(lang: str) -> np.ndarray:
     characters = lay_out(stop_words(lang))
-    return characters.hashes(characters.starts[:-1], characters.starts[1:] - 1)
+    nothing = np.zeros(len(characters.points), np.uint8)
+    spans = characters.starts[:-1].copy(), characters.starts[1:] - 1
+    return np.sort(hash_words(characters.points, nothing, tables().trait, *spans)[0])
 
 
 @lru_cache(maxsize=1)
@@ -113,12 +115,13 @@ def _tables() -> tuple[bytes, bytes, bytes]:
     return classes().shape, classes().trait, classes().script
 
 
-def character_measures(characters: Characters) -> dict[str, np.ndarray]:
-    """Counts and shares of kinds of characters, and of letters by script."""
-    chars = characters.lengths
+def character_measures(words: Words) -> dict[str, np.ndarray]:
+    """Counts and shares of kinds of characters, and of letters by script; web and e-mail addresses; Gopher's number
+    signs and ellipses for each word, symbols counted as words."""
+    chars, every, apart = words.characters.lengths, np.diff(words.first), classes().apart
+    histogram, counts = count_signs(words.codes, words.characters.starts, tables())
     names, kinds = _kinds()
-    histogram = np.array([np.bincount(span, minlength=256) for span in _spans(characters)], np.float64).reshape(-1, 256)
-    count = dict(zip(names, (histogram @ kinds).T, strict=True))
+    count = dict(zip(names, (histogram.astype(np.float64) @ kinds).T, strict=True))
     letters = count["letters"]
     return {
         "n_chars": chars.astype(np.float64),
@@ -127,7 +130,7 @@ def character_measures(characters: Characters) -> dict[str, np.ndarray]:
         "space_ratio": ratio(count["space"], chars),
         "punctuation_ratio": ratio(count["punctuation"], chars),
         "symbol_ratio": ratio(count["symbols"], chars),
-        "curly_brackets": histogram[:, ord("{")] + histogram[:, ord("}")],
+        "curly_brackets": (histogram[:, ord("{")] + histogram[:, ord("}")]).astype(np.float64),
         "replaced_chars": count["replaced"],
         "latin_ratio": ratio(count["latin"], letters),
         "han_ratio": ratio(count["han"], letters),
@@ -136,23 +139,46 @@ def character_measures(characters: Characters) -> dict[str, np.ndarray]:
         "cyrillic_ratio": ratio(count["cyrillic"], letters),
         "arabic_ratio": ratio(count["arabic"], letters),
         "other_script_ratio": ratio(count["unspaced"] + count["other"], letters),
+        "n_urls": counts[:, URLS].astype(np.float64),
+        "n_emails": counts[:, MAILS].astype(np.float64),
+        "hash_word_ratio": ratio(histogram[:, ord("#")], every),
+        "ellipsis_word_ratio": ratio(counts[:, DOTS] + histogram[:, apart["…"]], every),
     }
 
 
-def _spans(characters: Characters) -> list[np.ndarray]:
-    starts = characters.starts.tolist()
-    return [characters.codes[a : b - 1] for a, b in pairwise(starts)]
+def line_measures(lines: Lines) -> dict[str, np.ndarray]:
+    """Counts, and Gopher's shares of lines that begin with a bullet or end in an ellipsis (blank lines count)."""
+    counts = lines.counts.T
+    return {
+        "n_lines": counts[WRITTEN].astype(np.float64),
+        "longest_line": counts[LONGEST].astype(np.float64),
+        "bullet_line_ratio": ratio(counts[BULLETS], counts[LINES]),
+        "ellipsis_line_ratio": ratio(counts[ELLIPSES], counts[LINES]),
+    }
 
 
-def address_measures(characters: Characters) -> dict[str, np.ndarray]:
-    """Web and e-mail addresses in each text."""
-    lower, texts = characters.lower(), len(characters.starts) - 1
-    urls = [at for at in find(lower, b"://") if lower.endswith((b"http", b"https"), max(at - 5, 0), at)]
-    urls += [at for at in find(lower, b"www.") if not _INNER.match(lower, at - 1)]
-    mails = [at for at in find(lower, b"@") if _EMAIL.match(lower, at - 1)]
-    return {"n_urls": _tally(characters, urls, texts), "n_emails": _tally(characters, mails, texts)}
+def fineweb_measures(lines: Lines) -> dict[str, np.ndarray]:
+    """FineWeb's shares (datatrove FineWebQualityFilter): lines that end in punctuation, short lines, characters in
+    repeated lines, newlines for each word. Blank lines do not count."""
+    counts, words = lines.counts.T, lines.words
+    return {
+        "line_punct_ratio": ratio(counts[ENDED], counts[WRITTEN]),
+        "short_line_ratio": ratio(counts[SHORT], counts[WRITTEN]),
+        "line_dup_char_ratio": ratio(counts[WRITTEN_AGAIN_CHARS], words.characters.lengths - counts[NEWLINES]),
+        "newline_word_ratio": ratio(counts[NEWLINES], np.diff(words.first)),
+    }
 
 
-def _tally(characters: Characters, positions: list[int], texts: int) -> np.ndarray:
-    owner = characters.text_of(np.array(positions, np.int64))
-    return np.bincount(owner, minlength=texts).astype(np.float64)
+def repetition_measures(lines: Lines) -> dict[str, np.ndarray]:
+    """Gopher's shares of repeated lines and paragraphs and of their characters (datatrove GopherRepetitionFilter):
+    lines are between runs of newlines, paragraphs between runs of two and more in the stripped text. A text that
+    begins or ends in a newline has an empty line there."""
+    counts, chars = lines.counts.T, lines.words.characters.lengths
+    opens, closes = counts[OPENS], counts[CLOSES]
+    return {
+        "n_paragraphs": counts[PARAGRAPHS].astype(np.float64),
+        "dup_line_ratio": ratio(counts[FULL_AGAIN] + (opens & closes), counts[FULL] + opens + closes),
+        "dup_line_char_ratio": ratio(counts[FULL_AGAIN_CHARS], chars),
+        "dup_paragraph_ratio": ratio(counts[PARAGRAPHS_AGAIN], counts[PARAGRAPHS]),
+        "dup_paragraph_char_ratio": ratio(counts[PARAGRAPHS_AGAIN_CHARS], chars),
+    }

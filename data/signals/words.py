@@ -11,16 +11,18 @@ its marks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 import rjieba
 
 from catalog.errors import BadInput
-from data.signals.characters import DIGIT, HAN, LETTER, LONE, SCRIPTS, SPACE, WORD, Characters, classes, lay_out
-from data.signals.symbols import join_symbols
+from data.signals.characters import SCRIPTS, SPACE, WORD, Characters, classes, lay_out
+from data.signals.passes import Tables, cut, hash_words, mark
+from data.signals.symbols import ELIDING, rules
 
 CHINESE = frozenset({"zh", "yue", "wuu", "lzh", "gan", "hak", "nan"})
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,14 @@ class Words:
 
     characters: Characters
     langs: tuple[str, ...]
+    codes: np.ndarray
+    """uint8 class of each character."""
     shape: np.ndarray
     """uint8 shape bits of each character."""
     start: np.ndarray
     end: np.ndarray
     hashes: np.ndarray
-    """uint64, the same for the same word in any text and batch."""
+    """int64, the same for the same word in any text and batch."""
     traits: np.ndarray
     """uint8 trait bits that any of the word's characters has."""
     first: np.ndarray
@@ -42,6 +46,8 @@ class Words:
     piece_start: np.ndarray
     """Pieces between white space, as str.split() gives them."""
     piece_end: np.ndarray
+    breaks: np.ndarray
+    """Where lines break, as str.splitlines() has it; the newline after each text is one."""
 
     def strings(self, text: int) -> list[str]:
         """The words of one text as strings."""
@@ -49,31 +55,25 @@ class Words:
         start, end = self.start[span].tolist(), self.end[span].tolist()
         return [self.characters.text(a, b) for a, b in zip(start, end, strict=True)]
 
-    def owner(self) -> np.ndarray:
-        """The text of each word."""
-        return np.repeat(np.arange(len(self.langs)), np.diff(self.first))
-
 
 def split(texts: Sequence[str], langs: Sequence[str]) -> Words:
     """Lay texts out and cut each into words by its language (a code such as `en`; empty where unknown)."""
-    laid = _lay(texts, langs)
-    starts = _word_starts(laid)
-    join_symbols(laid.characters, laid.shape, laid.langs, starts)
-    _cut_lone(laid, starts, texts)
-    edge = starts.copy()
-    edge[1:] |= laid.spaces[1:] & ~laid.spaces[:-1]
-    edges = np.flatnonzero(edge)
-    at = np.flatnonzero(starts[edges])
-    start = edges[at]
-    traits = np.bitwise_or.reduceat(laid.characters.trait(), start) if len(start) else np.zeros(0, np.uint8)
-    return _close(laid, start, edges[at + 1], traits)  # the last edge is white space: every text ends in a newline
+    characters, (codes, shape, begins, han) = _marked(texts, langs)
+    for text in np.flatnonzero(han).tolist():
+        span = slice(characters.starts[text], characters.starts[text + 1] - 1)
+        if langs[text] == "ja":
+            begins[span] = _japanese(characters.points[span], codes[span], shape[span])
+        elif langs[text] in CHINESE or 2 * han[text] > characters.lengths[text]:
+            begins[span] = _chinese(texts[text], shape[span])
+    start, end, *pieces = cut(shape, begins)
+    return _words(characters, langs, codes, shape, start, end, pieces)
 
 
 def place(texts: Sequence[str], words: Sequence[Sequence[str]], langs: Sequence[str]) -> Words:
     """Lay texts out with words that somebody else has cut. Raises BadInput where they are not the text's, in order."""
-    laid = _lay(texts, langs)
+    characters, (codes, shape, begins, _) = _marked(texts, langs)
     spans: list[tuple[int, int]] = []
-    for text, own, base in zip(texts, words, laid.characters.starts.tolist(), strict=False):
+    for text, own, base in zip(texts, words, characters.starts.tolist(), strict=False):
         end = 0
         for word in own:
             start = text.find(word, end)
@@ -83,78 +83,50 @@ def place(texts: Sequence[str], words: Sequence[Sequence[str]], langs: Sequence[
                 )
             end = start + len(word)
             spans.append((base + start, base + end))
-    edges = np.array(spans, np.int64).reshape(-1)
-    traits = np.bitwise_or.reduceat(laid.characters.trait(), edges)[::2] if spans else np.zeros(0, np.uint8)
-    return _close(laid, edges[::2], edges[1::2], traits)
+    edges = np.array(spans, np.int64).reshape(-1, 2)
+    _, _, *pieces = cut(shape, begins)
+    return _words(characters, langs, codes, shape, edges[:, 0].copy(), edges[:, 1].copy(), pieces)
 
 
-class _Laid(NamedTuple):
-    """Texts laid out, before their words are known."""
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """What the compiled passes look up."""
+    known, (bits, merges) = classes(), rules()
+    domain = np.zeros(256, np.uint8)
+    for signs, bit in ((b"0123456789._%+-", 1), (b"0123456789-", 2), (b"0123456789_", 4), (b"", 8)):
+        domain[list(signs + _LETTERS)] |= bit
+    shape, trait, lower = (np.frombuffer(table, np.uint8) for table in (known.shape, known.trait, known.lower))
+    return Tables(known.of_point, shape, trait, lower, bits, merges, domain)
 
-    characters: Characters
-    langs: tuple[str, ...]
-    shape: np.ndarray
-    spaces: np.ndarray
 
-
-def _lay(texts: Sequence[str], langs: Sequence[str]) -> _Laid:
+def _marked(
+    texts: Sequence[str], langs: Sequence[str]
+) -> tuple[Characters, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     if len(texts) != len(langs):
         raise BadInput(f"{len(texts)} texts and {len(langs)} languages: give one language a text, empty where unknown.")
     characters = lay_out(texts)
-    shape = characters.shape()
-    return _Laid(characters, tuple(langs), shape, (shape & SPACE).view(bool))
+    eliding = np.array([lang in ELIDING for lang in langs], np.bool_)
+    return characters, mark(characters.points, characters.starts, tables(), eliding)
 
 
-def _close(laid: _Laid, start: np.ndarray, end: np.ndarray, traits: np.ndarray) -> Words:
-    characters, spaces = laid.characters, laid.spaces
-    pieces = np.flatnonzero(spaces[1:] != spaces[:-1]) + 1
-    if not spaces[0]:
-        pieces = np.concatenate(([0], pieces))
-    return Words(
-        characters=characters,
-        langs=laid.langs,
-        shape=laid.shape,
-        start=start,
-        end=end,
-        hashes=characters.hashes(start, end),
-        traits=traits,
-        first=np.searchsorted(start, characters.starts),
-        piece_start=pieces[::2],
-        piece_end=pieces[1::2],
-    )
+def _words(
+    characters: Characters,
+    langs: Sequence[str],
+    codes: np.ndarray,
+    shape: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    pieces: Sequence[np.ndarray],
+) -> Words:
+    hashes, traits = hash_words(characters.points, codes, tables().trait, start, end)
+    first = np.searchsorted(start, characters.starts)
+    return Words(characters, tuple(langs), codes, shape, start, end, hashes, traits, first, *pieces)
 
 
-def _word_starts(laid: _Laid) -> np.ndarray:
-    """True where a run of word characters begins, and at every symbol."""
-    within = (laid.shape & WORD).astype(bool)
-    starts = ~laid.spaces
-    starts[1:] &= ~(within[1:] & within[:-1])
-    return starts
-
-
-def _cut_lone(laid: _Laid, starts: np.ndarray, texts: Sequence[str]) -> None:
-    """Cut scripts that put no spaces between words."""
-    characters, langs, shape, _ = laid
-    lone = (shape & LONE).astype(bool)
-    if not lone.any():
-        return
-    starts |= lone
-    after = np.flatnonzero(lone[:-1] & ~lone[1:]) + 1
-    starts[after[((shape[after] & (LETTER | DIGIT)) > 0)]] = True
-    counts = np.add.reduceat((shape & HAN) > 0, characters.starts[:-1], dtype=np.int64)
-    for text in np.flatnonzero(counts).tolist():
-        span = slice(characters.starts[text], characters.starts[text + 1] - 1)
-        if langs[text] == "ja":
-            starts[span] = _japanese(characters, shape, span)
-        elif langs[text] in CHINESE or 2 * counts[text] > characters.lengths[text]:
-            starts[span] = _chinese(texts[text], shape[span])
-
-
-def _japanese(characters: Characters, shape: np.ndarray, span: slice) -> np.ndarray:
+def _japanese(points: np.ndarray, codes: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Starts of one text's words where the script changes; the mark of a long vowel is katakana."""
-    script = np.frombuffer(characters.raw[span].translate(classes().script), np.uint8).copy()
-    script[characters.points[span] == 0x30FC] = SCRIPTS.index("katakana")
-    shape = shape[span]
+    script = np.frombuffer(classes().script, np.uint8)[codes]
+    script[points == 0x30FC] = SCRIPTS.index("katakana")
     within = (shape & WORD).astype(bool)
     starts = (shape & SPACE) == 0
     starts[1:] &= ~(within[1:] & within[:-1] & (script[1:] == script[:-1]))

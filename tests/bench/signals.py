@@ -25,11 +25,16 @@ from datatrove.pipeline.filters import (
 )
 from datatrove.utils.text import split_into_parts
 
-from data.signals.c4 import c4_measures
-from data.signals.lines import cut_lines, fineweb_measures, line_measures, repetition_measures
+from data.signals.c4 import c4_measures, cut_lines
 from data.signals.measures import CHUNK_CHARS, measure
-from data.signals.prose import address_measures, character_measures, symbol_measures, unigrams, word_measures
-from data.signals.repetition import ngram_measures
+from data.signals.prose import (
+    character_measures,
+    fineweb_measures,
+    line_measures,
+    repetition_measures,
+    word_measures,
+)
+from data.signals.repetition import group, ngram_measures
 from data.signals.words import split
 
 DOCUMENT_BYTES = 5_200
@@ -66,15 +71,14 @@ def ours(texts: list[str], lang: str) -> dict[str, float]:
     step = max(1, CHUNK_CHARS // (sum(map(len, texts)) // len(texts)))
     chunks = [texts[at : at + step] for at in range(0, len(texts), step)]
     words = [split(chunk, [lang] * len(chunk)) for chunk in chunks]
-    groups, lines = [unigrams(each) for each in words], [cut_lines(each) for each in words]
+    groups, lines = [group(each) for each in words], [cut_lines(each) for each in words]
     paired = list(zip(words, groups, strict=True))
     parts: dict[str, Callable[[], object]] = {
         "lay out and cut words": lambda: [split(chunk, [lang] * len(chunk)) for chunk in chunks],
-        "group equal words": lambda: [unigrams(each) for each in words],
+        "group equal words": lambda: [group(each) for each in words],
         "cut lines": lambda: [cut_lines(each) for each in words],
-        "characters": lambda: [character_measures(each.characters) for each in words],
-        "addresses": lambda: [address_measures(each.characters) for each in words],
-        "words (Gopher quality)": lambda: [(word_measures(w, g), symbol_measures(w)) for w, g in paired],
+        "characters, addresses, signs": lambda: [character_measures(each) for each in words],
+        "words (Gopher quality)": lambda: [word_measures(w, g) for w, g in paired],
         "n-grams (Gopher repetition)": lambda: [ngram_measures(w, g) for w, g in paired],
         "lines (Gopher)": lambda: [(line_measures(each), repetition_measures(each)) for each in lines],
         "C4": lambda: [c4_measures(each) for each in lines],

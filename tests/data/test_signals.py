@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from catalog.errors import BadInput
 from data.signals import measures as signals
-from data.signals.characters import ALPHA, ENDS_LINE, NOT_MARK, SPACE, WORD, lay_out
-from data.signals.lines import cut_lines
+from data.signals.c4 import cut_lines
+from data.signals.characters import ALPHA, ENDS_LINE, NOT_MARK, SPACE, WORD, classes, lay_out
+from data.signals.lines import LINES, LONGEST
 from data.signals.measures import SIGNALS, measure, measure_words
 from data.signals.repetition import group
 from data.signals.words import place, split
@@ -97,8 +98,10 @@ def test_repetition_is_datatroves_on_any_text(text):
 def test_lines_are_pythons_on_any_text(text):
     found, lines = one(text), cut_lines(split([text], ["en"]))
     characters = lines.words.characters
-    spans = lines.splitlines
-    assert [characters.text(a, b) for a, b in zip(spans.start, spans.end, strict=True)] == text.splitlines()
+    spans = zip(lines.c4.start, lines.c4.end, strict=True)
+    assert [characters.text(a, b) for a, b in spans] == [line for line in text.splitlines() if line.strip()]
+    assert lines.counts[0, LINES] == len(text.splitlines())
+    assert lines.counts[0, LONGEST] == max(map(len, text.splitlines()), default=0)
     pieces = zip(lines.words.piece_start, lines.words.piece_end, strict=True)
     assert [characters.text(a, b) for a, b in pieces] == text.split()
     written = [line for line in text.split("\n") if line.strip()]
@@ -148,8 +151,8 @@ def test_characters_are_counted_as_python_does(text):
 
 def test_classes_are_pythons_unicode():
     chars = [chr(point) for point in (*range(0x600), *range(0x600, 0x110000, 31)) if not 0xD800 <= point < 0xE000]
-    laid = lay_out(chars)
-    shape, trait = laid.shape()[::2], laid.trait()[::2]
+    codes = classes().of_point[lay_out(chars).points[::2]]
+    shape, trait = (np.frombuffer(table, np.uint8)[codes] for table in (classes().shape, classes().trait))
     spaces = [char.isspace() for char in chars]
     assert ((shape & SPACE) > 0).tolist() == spaces
     assert ((trait & ALPHA) > 0).tolist() == [char.isalpha() for char in chars]
@@ -165,12 +168,11 @@ def test_entropy_is_shannons():
     assert one(" ".join(words))["word_entropy"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_groups_survive_keys_that_differ_in_low_bits_only():
-    keys = np.array([5, 4, 5, 4, 7, 6], np.uint64)  # the low bits are taken for positions: argsort must decide
-    groups = group(keys)
-    assert groups.ids.tolist() == [1, 0, 1, 0, 3, 2]
-    assert groups.sizes.tolist() == [2, 2, 1, 1]
-    assert groups.firsts.tolist() == [1, 0, 5, 4]
+def test_equal_words_of_a_text_are_numbered_in_order():
+    groups = group(split(["b a b", "a", "", "c b c"], ["en"] * 4))
+    assert groups.ids.tolist() == [0, 1, 0, 2, 3, 4, 3]
+    assert groups.sizes.tolist() == [2, 1, 1, 2, 1]
+    assert groups.firsts.tolist() == [0, 1, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
