@@ -10,6 +10,7 @@ One bad document is a row with a `failure`, never a failed task. Nothing is drop
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
@@ -217,10 +218,8 @@ class Measure(_Batched):
     def work(self, batch: list[Document]) -> None:
         texts = [document.text for document in batch]
         columns = measure(texts, [document.metadata["row"]["lang"] for document in batch])
-        values = {name: column.tolist() for name, column in columns.items()}
-        for at, document in enumerate(batch):
-            row = document.metadata["row"]
-            row.update({name: column[at] for name, column in values.items()})
+        for document, signals in zip(batch, np.column_stack(list(columns.values())), strict=True):
+            row, document.metadata["signals"] = document.metadata["row"], signals
             row["text"], row["text_key"] = document.text, text_key(document.text)
 
 
@@ -239,7 +238,7 @@ class WriteIntake(PipelineStep):
         with written(unit.part) as partial:
             writer = PartWriter(partial)
             for batch in batches(data, BATCH):
-                writer.add(_table([document.metadata["row"] for document in batch]))
+                writer.add(_table(batch))
                 heartbeat.advance(len(batch))
             if writer.rows != self.reader.read:
                 raise Unbalanced(f"{unit.source.uri}: {self.reader.read} records were read, {writer.rows} arrived.")
@@ -247,15 +246,18 @@ class WriteIntake(PipelineStep):
         yield from ()
 
 
-def _table(rows: list[dict]) -> pa.Table:
+def _table(batch: list[Document]) -> pa.Table:
     """Rows as columns; a row that failed before it was measured has its signals at 0, its text empty."""
-    columns = {
-        field.name: [row.get(field.name, 0.0 if pa.types.is_floating(field.type) else None) for row in rows]
-        for field in SCHEMA
-    }
-    for name in ("text", "title", "url", "detail", "refers_to"):
-        columns[name] = [_storable(value) for value in columns[name]]
-    return pa.table(columns, schema=SCHEMA)
+    rows, nothing = [document.metadata["row"] for document in batch], np.zeros(len(SIGNALS))
+    measured = np.array([document.metadata.get("signals", nothing) for document in batch]).T.copy()
+    columns = dict(zip([signal.name for signal in SIGNALS], map(pa.array, measured), strict=True))
+    for name in SCHEMA.names[: -len(SIGNALS)]:
+        values = [row[name] for row in rows]
+        columns[name] = [_storable(value) for value in values] if name in _FROM_PAGES else values
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+_FROM_PAGES = ("text", "title", "url", "detail", "refers_to")
 
 
 def _storable(text: str) -> str:

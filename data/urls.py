@@ -4,16 +4,21 @@
 'example.org/a?b=1'
 """
 
+import re
 from urllib.parse import urlsplit
 
 _TRACKING = frozenset(
     ["gclid", "fbclid", "msclkid", "yclid", "dclid", "igshid", "mc_cid", "mc_eid", "_ga", "ref_src", "spm", "sid"]
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PLAIN = re.compile(r"https?://([a-z0-9.-]+)(/[A-Za-z0-9_./~%-]*)?")
+"""Most addresses: nothing in them that urllib (twenty times as slow) would see in another way."""
 
 
 def host_of(url: str) -> str:
     """The host of a URL in lower case, without its port; empty where there is none."""
+    if plain := _PLAIN.fullmatch(url):
+        return plain[1]
     try:
         return urlsplit(url.strip()).hostname or ""
     except ValueError:
@@ -25,6 +30,8 @@ def canonical(url: str) -> str:
 
     The parameters that stay keep their order, which can matter to a server. Empty for what is not a web URL.
     """
+    if plain := _PLAIN.fullmatch(url):
+        return plain[1] + (plain[2] or "").rstrip("/")
     try:
         parts = urlsplit(url.strip())
         port = parts.port

@@ -25,6 +25,15 @@ HEADER_BYTES = 1_048_576
 
 _END = re.compile(rb"\n\r*\n")
 _DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d))?)?)?)?")
+_NAMES = {
+    name: name.lower()
+    for name in (
+        *("WARC-Type", "WARC-Record-ID", "WARC-Target-URI", "WARC-Date", "WARC-Payload-Digest", "WARC-Block-Digest"),
+        *("WARC-IP-Address", "WARC-Concurrent-To", "WARC-Identified-Payload-Type", "WARC-Warcinfo-ID"),
+        *("Content-Type", "Content-Length"),
+    )
+}
+"""Names of fields as nearly all archives write them."""
 _EARLIEST = (1, 1, 1, 0, 0, 0)
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _HTML = re.compile(
@@ -70,7 +79,7 @@ def _head(raw: bytes, size: int) -> Head:
     fields: dict[str, str] = {}
     for line in text.split("\n")[:0:-1]:  # backwards: the first of a repeated field stays
         name, _, value = line.partition(":")
-        fields[name.strip().lower()] = value.strip()
+        fields[_NAMES.get(name) or name.strip().lower()] = value.strip()
     kind, length = fields.get("warc-type", "").lower(), fields.get("content-length", "")
     if not kind:
         return Head("damaged", 0, size, fields, "bad_header", "no WARC-Type")
