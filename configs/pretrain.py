@@ -10,6 +10,7 @@ just resume zh-small                                   go on from the last check
 just resume zh-small skip=true                         leave out the batch on which it diverged
 just resume zh-small step=500                          from an earlier checkpoint; later rows are set aside
 just resume zh-small mixture=more-code@2               read another mixture from here on; the schedule goes on
+just resume zh-small mirror=s3://bucket/lake   on another machine: the run comes from there, and goes there
 """
 
 import sys
@@ -89,7 +90,8 @@ def resume_main(argv: list[str]) -> int:
     how = set_fields(Resume(), [f"{key}={given[key]}" for key in Resume.model_fields if key in given])
     rest = [field for field in fields if field.partition("=")[0] not in Resume.model_fields]
     home = Home.open(arguments.home)
-    done = resume(name, home, hands(), how, lambda config: set_fields(config, rest))
+    mirror = given.get("checkpoint.mirror", given.get("mirror", ""))
+    done = resume(name, home, hands(), how, lambda config: set_fields(config, rest), mirror)
     _print_trained(done, home, Console(soft_wrap=True, highlight=False))
     return 0
 

@@ -6,16 +6,14 @@ import json
 import os
 import shutil
 from collections import Counter
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from file_servers import Files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import write_crawl
@@ -271,72 +269,6 @@ def test_a_file_that_changes_after_it_was_registered_is_damaged(tmp_path, home):
     path.unlink()
     with pytest.raises(NotFound, match="cannot read"):
         list(read_records(source, Span(), ReadBounds(), Counter()))
-
-
-class Files(BaseHTTPRequestHandler):
-    """A web server, and as much of S3 as reading asks for. Options are set on a subclass by `serve`."""
-
-    protocol_version = "HTTP/1.1"
-    root: Path
-    ranges = True
-    encoding = ""
-    fail = 0
-    seen: list[tuple[str, str, str]]
-
-    def log_message(self, *args):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def do_GET(self):
-        asked, path = self.headers.get("Range", ""), unquote(urlsplit(self.path).path)
-        self.seen.append((self.command, path, asked))
-        query = parse_qs(urlsplit(self.path).query)
-        file = self.root / path.lstrip("/")
-        if "list-type" in query:
-            return self.answer(200, self.listing(path.strip("/"), query), {"Content-Type": "application/xml"})
-        if not file.is_file():
-            return self.answer(404, b"", {})
-        if type(self).fail and self.command == "GET":
-            type(self).fail -= 1
-            return self.answer(503, b"", {})
-        return self.give(file.read_bytes(), asked, formatdate(file.stat().st_mtime, usegmt=True))
-
-    def give(self, data: bytes, asked: str, date: str):
-        fields = {"ETag": f'"{sha(data)[:16]}"', "Last-Modified": date}
-        fields |= {"Content-Encoding": self.encoding} if self.encoding else {}
-        if not self.ranges or not asked:
-            return self.answer(200, data, fields)
-        first, _, last = asked.removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1 if last else None]
-        return self.answer(
-            206, part, fields | {"Content-Range": f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"}
-        )
-
-    def listing(self, bucket: str, query: dict) -> bytes:
-        prefix, mark = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
-        keys = sorted(path.relative_to(self.root / bucket).as_posix() for path in (self.root / bucket).rglob("*.*"))
-        keys = [key for key in keys if key.startswith(prefix)]
-        deeper = [key[len(prefix) :] for key in keys if mark and "/" in key[len(prefix) :]]
-        under = sorted({prefix + key.split("/")[0] + "/" for key in deeper})
-        shown = [key for key in keys if not any(key.startswith(folder) for folder in under)]
-        rows = "".join(self.listed(key, self.root / bucket / key) for key in shown)
-        rows += "".join(f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in under)
-        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>".encode()
-
-    def listed(self, key: str, path: Path) -> str:
-        tag = f"<ETag>&quot;{sha(path.read_bytes())[:16]}&quot;</ETag><Size>{path.stat().st_size}</Size>"
-        return f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>{tag}</Contents>"
-
-    def answer(self, status: int, data: bytes, fields: dict[str, str]):
-        self.send_response(status)
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
 
 
 @pytest.fixture

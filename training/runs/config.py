@@ -40,6 +40,8 @@ class CheckpointConfig(Config):
     """How many of the lowest held-out loss are kept besides."""
     background: bool = True
     """Write while training goes on, from a copy of the state in the memory of the host; false: training waits."""
+    mirror: str = ""
+    """A second place for all of the run, and for its model: s3://bucket/prefix, or a path."""
 
 
 class SpikeConfig(Config):

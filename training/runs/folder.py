@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from catalog.config import Config
-from catalog.errors import NotFound, near
+from catalog.errors import Damaged, NotFound, near
 from catalog.home import Home
 from catalog.index import put_into_catalog
 from catalog.locks import clear_partials, remove
@@ -28,6 +28,8 @@ from catalog.records import RECORD, Record, file_entry, load_record, names_of, n
 VERSION = "1"
 """A run has one version: another config is another run."""
 CHECKPOINTS = "checkpoints"
+LAUNCH = "launch.json"
+"""What the last attempt's processes were told, with the whole config."""
 TABLES = ("metrics", "batches", "row_losses")
 
 _STEPS = re.compile(r".*-s(\d+)-(\d+)\.parquet")
@@ -204,6 +206,18 @@ class RunFolder:
         tables = [pq.read_table(path, columns=["step", "sample_id"]) for path in paths]
         rows = [(np.asarray(table["step"]), np.asarray(table["sample_id"])) for table in tables]
         return np.concatenate([ids[steps <= last] for steps, ids in rows] or [np.empty(0, np.int64)])
+
+    def check(self, saved: Checkpoint) -> None:
+        """Raise Damaged where a saved state is not here whole."""
+        folder = self.home.root / saved.path
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        if size != saved.bytes:
+            others = ", ".join(str(one.step) for one in self.state().checkpoints if one.step != saved.step)
+            found = f"has {size:,} bytes, its record says {saved.bytes:,}" if folder.exists() else "is missing"
+            raise Damaged(
+                f"{folder} {found}. `just resume {self.name} step=N` goes on from another checkpoint "
+                f"({others or 'there is none'}), checkpoint.mirror=s3://… brings it from there."
+            )
 
     def _write(self, record: Record) -> Record:
         write_record(self.home, record)

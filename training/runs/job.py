@@ -201,6 +201,10 @@ def _sized(
 def _check(job: Job) -> None:
     config, schedule = job.config, job.schedule
     check_loggers(config.loggers)
+    if config.checkpoint.mirror:
+        from training.runs.mirror import Elsewhere
+
+        Elsewhere(config.checkpoint.mirror)
     schedule.check_world(job.processes)
     objective(config.objective, job.vocabulary, config.seed)
     config.schedule.check(job.total_tokens)

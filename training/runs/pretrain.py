@@ -18,14 +18,14 @@ from catalog.locks import hold, lock_of
 from catalog.records import Record, find, now
 from training.mixtures.reading import load_mixture
 from training.runs.config import RunConfig
-from training.runs.folder import Attempt, RunFolder, RunState
+from training.runs.folder import LAUNCH, Attempt, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.job import Job, changed, check_same, plan
 from training.runs.launching import die_with, launched, leader
+from training.runs.mirror import Elsewhere
 from training.runs.model import publish_model
 from training.tokens.reading import check_shards
 
-LAUNCH = "launch.json"
 HASHED_UP_TO = 20 << 30
 """Bytes of shards that are read against their hashes before a start: 20 GiB take about 20 s from a local disk."""
 
@@ -74,6 +74,8 @@ def pretrain(config: RunConfig, home: Home, hands: Hands, recipe: str = "") -> T
         if run.exists:
             return _go_on(job, hands)
         _check_hashes(job)
+        if place := _elsewhere(job):
+            place.refuse_another(run)
         shutil.rmtree(run.path, ignore_errors=True)
         state = RunState(
             recipe=recipe,
@@ -88,9 +90,17 @@ def pretrain(config: RunConfig, home: Home, hands: Hands, recipe: str = "") -> T
         return _train(job, hands, state)
 
 
-def resume(name: str, home: Home, hands: Hands, how: Resume, change: Change = lambda config: config) -> Trained:
-    """Go on with a run. `change` sets fields that say where and how it runs; others are refused."""
+def resume(
+    name: str, home: Home, hands: Hands, how: Resume, change: Change = lambda config: config, mirror: str = ""
+) -> Trained:
+    """Go on with a run. `change` sets fields that say where and how it runs; others are refused.
+
+    A run that this home does not have comes from `mirror`, an address.
+    """
     run = RunFolder(home, name)
+    if mirror and not run.exists:
+        with hold(lock_of(run.path)):
+            Elsewhere(mirror).fetch_run(run)
     config = change(_own(run))
     with hold(lock_of(run.path)):
         return _go_on(plan(config, home), hands, how)
@@ -102,6 +112,7 @@ def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
     state, name = run.state(), fresh.config.run
     check_same(fresh, run.record(), state)
     if state.status == "finished" and not how.step:
+        _mirror(fresh)
         return Trained(run.record(), find(fresh.home, "models", state.model), fresh=False)
     if state.status == "diverged" and not (how.skip or how.step):
         raise BadInput(f"{name} diverged. {state.detail}")
@@ -115,7 +126,33 @@ def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
         state = state.variant(readings=(*state.readings, reading))
         job = plan(fresh.config, fresh.home, state)
     _check_hashes(job)
+    _bring(job, state)
     return _train(job, hands, state)
+
+
+def _elsewhere(job: Job) -> Elsewhere | None:
+    mirror = job.config.checkpoint.mirror
+    return Elsewhere(mirror) if mirror else None
+
+
+def _mirror(job: Job) -> None:
+    """Bring the second place up to what is here. Raises Unreachable, and Conflict where it has another run."""
+    run = job.folder
+    if place := _elsewhere(job):
+        place.refuse_another(run)
+        place.put(run.home, run.record())
+        if model := run.state().model:
+            place.put(run.home, find(run.home, "models", model))
+
+
+def _bring(job: Job, state: RunState) -> None:
+    """See that the checkpoint to go on from is here, or bring it here. Raises Damaged."""
+    if not state.last:
+        return
+    place = _elsewhere(job)
+    if place and not (job.home.root / state.last.path).exists():
+        place.fetch_checkpoint(job.home, state.last)
+    job.folder.check(state.last)
 
 
 def _own(run: RunFolder) -> RunConfig:
@@ -176,12 +213,14 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
         run.set_aside()
         started = state.variant(status="running", attempts=(*state.attempts, attempt), steps=job.steps)
         run.close([], started, inputs=job.inputs)
+        _mirror(job)
         _run(job, hands, attempt.number, started)
     state = run.state()
     if state.status != "trained":
         raise WorkerLost(f"{run.name} ended at step {state.step} of {state.steps}: `just resume {run.name}` goes on.")
     model = publish_model(job, state)
     run.close([], state.variant(status="finished", model=str(model.ref)))
+    _mirror(job)
     return Trained(run.record(), model, fresh=True)
 
 

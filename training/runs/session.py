@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -43,6 +44,7 @@ from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Save
 from training.runs.folder import Checkpoint, RunFolder, RunState, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
 from training.runs.job import Job
+from training.runs.mirror import Elsewhere, Unreachable
 from training.runs.model import WEIGHTS
 from training.runs.outlets import opened
 from training.runs.recording import Rows
@@ -301,6 +303,15 @@ class Session:
         self.run.close(files, new)
         for one in gone:
             shutil.rmtree(self.job.home.root / one.path, ignore_errors=True)
+        self._mirror()
+
+    def _mirror(self) -> None:
+        """Bring the mirror up to the record; where it does not answer training goes on, and the next time brings it."""
+        if self.config.checkpoint.mirror:
+            try:
+                Elsewhere(self.config.checkpoint.mirror).put(self.job.home, self.run.record())
+            except Unreachable as error:
+                print(f"not mirrored: {error}", file=sys.stderr)
 
     def _mark(self, status: str, why: str, state: State) -> None:
         """Say in the record how it ended; rows after the last checkpoint are not kept."""
@@ -308,6 +319,7 @@ class Session:
             local = int(state.timestamp.batch) + 1 - self.job.reading.first_step
             bad = self.dataset.schedule.planned_step(local) if status == "diverged" else None
             self.run.close([], self.run.state().variant(status=status, detail=why, diverged=bad))
+            self._mirror()
 
     def _documents(self, step: int) -> str:
         """Which documents the batch of a step holds, in a sentence."""
