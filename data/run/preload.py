@@ -14,8 +14,10 @@ from data.dedup.grams import hash_grams
 from data.dedup.minhash import signatures
 from data.page.main_text import read_page
 from data.signals.measures import measure
+from data.text.langid import identify
 from data.text.normalize import FORMS
 
+identify(["x"])
 measure(["It's [1]."], ["en"])
 for form in FORMS.values():
     if form.suspects:

@@ -8,13 +8,12 @@ https://fasttext.cc/docs/en/language-identification.html, licensed CC BY-SA 3.0.
 the compressed file (938 kB); only that file of it is used.
 """
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
-from typing import Any
 
 from catalog.errors import NotFound
+from data.text.fasttext_model import Model, load, predict
 
 Languages = tuple[tuple[str, float], ...]
 """Up to three (ISO 639 code, probability), best first."""
@@ -22,18 +21,13 @@ Languages = tuple[tuple[str, float], ...]
 UNDETERMINED: Languages = (("und", 0.0),)
 SAMPLE_CHARS = 500
 """Of the start of a text and of its middle, if it is longer: a page may start in another language."""
-_LABEL = "__label__"
 
 
 def identify(texts: Sequence[str]) -> list[Languages]:
     """The three likeliest languages of each text; `und` with 0.0 where it has no words."""
-    lines = [_one_line(_sample(text)) for text in texts]
-    asked = [line + "\n" for line in lines if line]
-    if not asked:
-        return [UNDETERMINED] * len(lines)
-    labels, probabilities = _model(os.getpid()).multilinePredict(asked, 3, 0.0, "replace")
-    answers = map(_languages, labels, probabilities)
-    return [next(answers) if line else UNDETERMINED for line in lines]
+    lines = [" ".join(_sample(text).split()) for text in texts]
+    answers = iter(predict(_model(), [line for line in lines if line], 3))
+    return [_languages(next(answers)) if line else UNDETERMINED for line in lines]
 
 
 def _sample(text: str) -> str:
@@ -43,24 +37,13 @@ def _sample(text: str) -> str:
     return f"{text[:SAMPLE_CHARS]} {text[middle : middle + SAMPLE_CHARS]}"
 
 
-def _one_line(text: str) -> str:
-    """fastText reads to the first line break, and takes nothing that is no UTF-8."""
-    return " ".join(text.split()).encode("utf-8", "replace").decode("utf-8")
-
-
-def _languages(labels: Sequence[str], probabilities: Sequence[float]) -> Languages:
-    found = zip(labels, probabilities, strict=True)
-    return tuple((label.removeprefix(_LABEL), min(1.0, float(p))) for label, p in found) or UNDETERMINED
+def _languages(found: list[tuple[str, float]]) -> Languages:
+    return tuple((label, min(1.0, share)) for label, share in found) or UNDETERMINED
 
 
 @cache
-def _model(process: int) -> Any:
-    """The model, once per process: a fork loads its own."""
-    import fasttext_pybind
-
-    model = fasttext_pybind.fasttext()
-    model.loadModel(str(model_file()))
-    return model
+def _model() -> Model:
+    return load(model_file())
 
 
 def model_file() -> str:

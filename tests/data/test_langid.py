@@ -2,12 +2,16 @@
 
 import json
 import multiprocessing
+import random
 
 import pytest
 
 from catalog.errors import NotFound
 from data.text import langid
+from data.text.fasttext_model import load, predict
 from data.text.langid import UNDETERMINED, identify
+
+ODD = ["</s> a b", "a </s> b", "__label__en x", "__label__xx", "a\0b c", "\0", "é" * 300, "x", "<", "> <", "中 文"]
 
 
 def _rows(folder, name):
@@ -28,6 +32,35 @@ def test_hard_two_word_strings(shared_data):
     found = identify([row["text"] for row in rows])
     right = [answer[0][0] == row["lang"] for answer, row in zip(found, rows, strict=True)]
     assert 0.65 < sum(right) / len(right) < 0.95
+
+
+def the_librarys(lines):
+    """What fastText itself says."""
+    import fasttext_pybind
+
+    model = fasttext_pybind.fasttext()
+    model.loadModel(str(langid.model_file()))
+    answers = zip(*model.multilinePredict([f"{line}\n" for line in lines], 3, 0.0, "replace"), strict=True)
+    return [
+        [(label.removeprefix("__label__"), float(share)) for label, share in zip(*answer, strict=True)]
+        for answer in answers
+    ]
+
+
+def any_lines(count: int) -> list[str]:
+    letters = [*map(chr, (*range(33, 127), *range(161, 0x500), *range(0x4E00, 0x9FFF, 7), 0x1F600)), *" " * 300]
+    draw = random.Random(0).choices
+    return [" ".join("".join(draw(letters, k=draw(range(1, 60))[0])).split()) or "x" for _ in range(count)]
+
+
+def test_answers_are_the_librarys_to_the_last_bit():
+    lines = [*ODD, *any_lines(1000), "The cat sat on the mat all day. " * 30]
+    assert predict(load(langid.model_file()), lines, 3) == the_librarys(lines)
+
+
+def test_answers_to_paragraphs_are_the_librarys(shared_data):
+    lines = [" ".join(row["text"].split()) for row in _rows(shared_data, "wikipedia-paragraphs-12-langs.jsonl")]
+    assert predict(load(langid.model_file()), lines, 3) == the_librarys(lines)
 
 
 def test_three_answers_best_first():
