@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from tokens_toys import write_tokenizer
 
 from catalog.home import Home
+from catalog.index import rebuild
+from catalog.store import Catalog
 
 pytestmark = pytest.mark.slow
 SPOILT = """
@@ -67,8 +69,7 @@ def test_a_bad_batch_that_is_passed_over_changes_no_weight_and_is_not_in_batches
 @pytest.fixture
 def copy(toy_runs, tmp_path) -> Home:
     """The home without runs and cache, to be spoilt."""
-    shutil.copytree(toy_runs.root, tmp_path / "lake", ignore=shutil.ignore_patterns("runs", "models", "cache"))
-    shutil.copytree(toy_runs.root.parent / "tokenizer", tmp_path / "tokenizer")
+    _copied(toy_runs, tmp_path)
     return Home(tmp_path / "lake")
 
 
@@ -121,6 +122,15 @@ def test_a_full_disk_is_said_and_a_resume_goes_on(toy_runs, forks, tmp_path):
 
 
 def _on(disk: Path, toy_runs: Home) -> Home:
-    shutil.copytree(toy_runs.root, disk / "lake", ignore=shutil.ignore_patterns("runs", "models", "cache"))
-    shutil.copytree(toy_runs.root.parent / "tokenizer", disk / "tokenizer")
-    return Home(disk / "lake")
+    _copied(toy_runs, disk)
+    home = Home(disk / "lake")
+    with Catalog.open(home, read_only=False) as catalog:
+        rebuild(catalog)
+    return home
+
+
+def _copied(toy_runs: Home, folder: Path) -> None:
+    """The home without its runs, and so without a catalog that knows of them."""
+    left_out = shutil.ignore_patterns("runs", "models", "cache", "catalog")
+    shutil.copytree(toy_runs.root, folder / "lake", ignore=left_out)
+    shutil.copytree(toy_runs.root.parent / "tokenizer", folder / "tokenizer")
