@@ -147,14 +147,13 @@ def _edit(job: Job, con: duckdb.DuckDBPyConnection, units: list[Unit]) -> None:
     if not job.config.changes_text:
         return
     where = units, job.work / "kept.parquet", job.config.name, job.version, job.folder
-    if shared := of_corpus(repeats):
-        with job.timed("units"):
-            count = CountUnits(shared, *where)
-            _execute(job, "units", count, len(units), _kept(job))
-            write_common(con, count.output(0).parent, shared, common)
     step = FindEdits(rules, repeats, common, *where)
     paths = [step.output(unit) for unit in range(len(units))]
     with job.timed("edits"):
+        if shared := of_corpus(repeats):
+            count = CountUnits(shared, *where)
+            _execute(job, "units", count, len(units), _kept(job))
+            write_common(con, count.output(0).parent, shared, common)
         _execute(job, "edit", step, len(units), _kept(job))
         for doc_id in emptied_by_edits(paths):
             con.execute(

@@ -157,9 +157,10 @@ class ToText(PipelineStep):
             return raw.text
         if not raw.body or not is_text(raw.media_type):
             return ""
-        page, row["charset"], _ = decode(raw.body, raw.http_charset, raw.media_type)
-        config = self.config
-        found = extract(page, config.bounds, config.extractor, raw.url, raw.media_type, config.markup)
+        page, config = decode(raw.body, raw.http_charset, raw.media_type), self.config
+        row["charset"] = page.charset
+        utf8 = raw.body if page.is_written_by(raw.body) else b""
+        found = extract(page.text, config.bounds, config.extractor, raw.url, raw.media_type, config.markup, utf8)
         row.update(title=found.title, links=found.links, failure=found.failure, detail=found.detail)
         return found.text
 

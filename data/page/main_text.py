@@ -69,15 +69,16 @@ class Blocks(NamedTuple):
 
 
 def read_page(
-    page: str,
+    page: str | bytes,
     depth: int = 2_000,
     tags: int = 300_000,
     markdown: bool = False,
     net: Net | None = None,
     whole: bool = False,
 ) -> PageText:
-    """The main text of a page with at most so many nested elements and tags; `whole` chooses all of its blocks."""
-    raw = page.encode("utf-8", "surrogatepass") + PADDING
+    """The main text of a page (bytes are UTF-8) with at most so many nested elements and tags; `whole` chooses all of
+    its blocks."""
+    raw = (page if isinstance(page, bytes) else page.encode("utf-8", "surrogatepass")) + PADDING
     body = np.frombuffer(raw, dtype=np.uint8)
     doc, room = _measured(body, len(raw) - len(PADDING), depth, tags, tables())
     n, text = doc.n, b""

@@ -39,11 +39,12 @@ def probabilities(x: np.ndarray, net: Net) -> np.ndarray:
     blocks, nets, wide = len(x), net.w2.shape[0], net.w1.shape[1] // net.w2.shape[0]
     z = np.empty((blocks, COUNT), np.float32)
     _standardize(net, x, z)
-    one = np.dot(z, net.w1)
+    one = np.zeros((nets, blocks + 2 * REACH, wide), np.float32)
+    _rectify(np.dot(z, net.w1), net.b1, one)
     near = np.empty((blocks, (2 * REACH + 1) * wide), np.float32)
     out = np.zeros(blocks, np.float64)
     for number in range(nets):
-        _side_by_side(net, one, number * wide, near)
+        _side_by_side(one[number].reshape(-1), wide, near)
         _add(net, number, np.dot(near, net.w2[number]), out)
     return out
 
@@ -57,17 +58,22 @@ def _standardize(net: Net, x: np.ndarray, z: np.ndarray) -> None:
 
 
 @compiled
-def _side_by_side(net: Net, one: np.ndarray, first: int, near: np.ndarray) -> None:
-    """What one network made of each block and of those around it, zeros beyond the ends of the page."""
-    blocks, wide = len(one), near.shape[1] // (2 * REACH + 1)
-    for block in range(blocks):
-        for place in range(2 * REACH + 1):
-            other = block + place - REACH
+def _rectify(sums: np.ndarray, bias: np.ndarray, one: np.ndarray) -> None:
+    """What each network made of each block, network by network, between zeros for what is beyond the page's ends."""
+    wide = one.shape[2]
+    for number in range(len(one)):
+        for block in range(len(sums)):
             for column in range(wide):
-                value = np.float32(0)
-                if 0 <= other < blocks:
-                    value = max(one[other, first + column] + net.b1[first + column], value)
-                near[block, place * wide + column] = value
+                value = sums[block, number * wide + column] + bias[number * wide + column]
+                one[number, block + REACH, column] = max(value, np.float32(0))
+
+
+@compiled
+def _side_by_side(one: np.ndarray, wide: int, near: np.ndarray) -> None:
+    """What one network made of each block and of those around it."""
+    for block in range(len(near)):
+        for column in range(near.shape[1]):
+            near[block, column] = one[block * wide + column]
 
 
 @compiled

@@ -228,7 +228,7 @@ def _kind_of(links: np.ndarray, at: int, stop: int, odd: bool) -> tuple[int, int
             return 65, end  # A
     if (
         links[at] != 47
-        or links[at + 1] == 47
+        or (stop - at > 1 and links[at + 1] == 47)
         or links[stop - 1] == 46
         or links[stop - 1] == 63
         or links[stop - 1] == 35

@@ -12,15 +12,16 @@ import data.read
 import data.shards  # noqa: F401
 from data.dedup.grams import hash_grams
 from data.dedup.minhash import signatures
+from data.dedup.tokens import folding
+from data.edits import find_edits
 from data.page.main_text import read_page
+from data.rule_sets import CLEANING
 from data.signals.measures import measure
 from data.text.langid import identify
-from data.text.normalize import FORMS
 
 identify(["x"])
 measure(["It's [1]."], ["en"])
-for form in FORMS.values():
-    if form.suspects:
-        form.suspects()
 read_page("<p>x")
 signatures(hash_grams(["x"], 1, fold_han=True), 16)
+folding(fold_han=False)
+find_edits("x", "en", "", CLEANING)

@@ -36,6 +36,10 @@ class Decoded(NamedTuple):
     charset: str
     replaced: int
 
+    def is_written_by(self, body: bytes) -> bool:
+        """Is `body`, which this was decoded from, the text in UTF-8, byte by byte?"""
+        return self.charset == "utf-8" and not self.replaced and not body.startswith(codecs.BOM_UTF8)
+
 
 # WHATWG name: the Python codec that is nearest to it, then its labels (the name itself is one)
 _WHATWG = """

@@ -11,6 +11,7 @@ compares them.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from html import unescape
 from typing import Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -65,9 +66,11 @@ def extract(
     url: str = "",
     media_type: str = "text/html",
     markup: Markup = "plain",
+    utf8: bytes = b"",
 ) -> Extracted:
     """Extract from one page; with an empty media type, a page without a tag near its start is plain text.
 
+    `utf8` is the page as UTF-8 where that is at hand: `blocks` reads bytes, and then need not write them first.
     `markup` is for `blocks` and `trafilatura`: Markdown, or text with the dashes of lists and the bars of tables only.
     Raises BadInput for an unknown extractor; a page over its bounds is a result with a `failure`.
     """
@@ -76,7 +79,8 @@ def extract(
         raise BadInput(f"no extractor {extractor!r}. {near(extractor, EXTRACTORS)}")
     if media_type in PLAIN or (not media_type and not _MARKUP.search(page[:4096])):
         return _bounded(Extracted(text=page), bounds)
-    return _bounded(EXTRACTORS[extractor](page, bounds, url, markup), bounds)
+    run = partial(_blocks, utf8=utf8) if extractor == "blocks" else EXTRACTORS[extractor]
+    return _bounded(run(page, bounds, url, markup), bounds)
 
 
 def without_scripts(page: str) -> str:
@@ -110,10 +114,10 @@ def _bounded(found: Extracted, bounds: ReadBounds) -> Extracted:
     )
 
 
-def _blocks(page: str, bounds: ReadBounds, url: str, markup: Markup) -> Extracted:
+def _blocks(page: str, bounds: ReadBounds, url: str, markup: Markup, utf8: bytes = b"") -> Extracted:
     from data.page.main_text import read_page  # brings the compiler's run time
 
-    found = read_page(page, bounds.depth, bounds.nodes, markup == "markdown")
+    found = read_page(utf8 or page, bounds.depth, bounds.nodes, markup == "markdown")
     if found.failure:
         most = {"depth": bounds.depth, "nodes": bounds.nodes}.get(found.failure, ATTRIBUTES)
         return Extracted(failure=found.failure, detail=f"{found.counted} {_COUNTED[found.failure]}, of at most {most}")
