@@ -25,6 +25,7 @@ from catalog.store import quoted
 from data.parquet import RowGroupWriter
 from data.signals.measures import SIGNALS
 from data.sources.records import Source, Span
+from data.text.white_space import joined
 
 SCHEMA = pa.schema(
     [
@@ -99,8 +100,8 @@ def empty_rows() -> duckdb.DuckDBPyConnection:
 
 def text_key(text: str) -> str:
     """A text's identity up to case, Unicode composition and white space: 32 hex digits of BLAKE2b; empty for none."""
-    normal = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() if normal else ""
+    normal = joined(unicodedata.normalize("NFC", text).casefold())
+    return hashlib.blake2b(normal, digest_size=16).hexdigest() if normal else ""
 
 
 def intake_folder(home: Home, source: Source, read_key: str) -> Path:

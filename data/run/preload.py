@@ -14,12 +14,14 @@ from data.dedup.grams import hash_grams
 from data.dedup.minhash import signatures
 from data.dedup.tokens import folding
 from data.edits import find_edits
+from data.intake import text_key
 from data.page.main_text import read_page
 from data.rule_sets import CLEANING
 from data.signals.measures import measure
 from data.text.langid import identify
 
 identify(["x"])
+text_key("x")
 measure(["It's [1]."], ["en"])
 read_page("<p>x")
 signatures(hash_grams(["x"], 1, fold_han=True), 16)

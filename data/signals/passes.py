@@ -37,6 +37,8 @@ from data.signals.symbols import (
 )
 
 PRIME, SALT = 0x100000001B3, 0x14D049BB133111EB
+PLACES = 128
+"""Of a table of stop words."""
 DOTS, URLS, MAILS = range(3)
 WORDS, PLAIN, PLAIN_CHARS, LONGEST_WORD, WITH_LETTER = range(5)
 _N, _T, _H, _P, _S, _W, _SLASH, _COLON, _AT, _POINT = map(ord, "nthpsw/:@.")
@@ -281,6 +283,21 @@ def count_words(start: np.ndarray, end: np.ndarray, traits: np.ndarray, first: n
                 counts[text, PLAIN] += 1
                 counts[text, PLAIN_CHARS] += length
                 counts[text, LONGEST_WORD] = max(counts[text, LONGEST_WORD], length)
+    return counts
+
+
+@entry
+def count_known(
+    hashes: np.ndarray, which: np.ndarray, owner: np.ndarray, lists: np.ndarray, tables: np.ndarray
+) -> np.ndarray:
+    """float64[texts]: how many of some words stand in the list of their text, by tables[list] of PLACES hashes."""
+    counts = np.zeros(len(lists), np.float64)
+    for index in range(len(which)):
+        code, table = hashes[which[index]], lists[owner[index]]
+        place = code & (PLACES - 1)
+        while tables[table, place] and tables[table, place] != code:
+            place = (place + 1) & (PLACES - 1)
+        counts[owner[index]] += tables[table, place] == code
     return counts
 
 

@@ -34,11 +34,13 @@ from data.signals.passes import (
     DOTS,
     LONGEST_WORD,
     MAILS,
+    PLACES,
     PLAIN,
     PLAIN_CHARS,
     URLS,
     WITH_LETTER,
     WORDS,
+    count_known,
     count_signs,
     count_words,
     hash_words,
@@ -75,12 +77,9 @@ def word_measures(words: Words, groups: Groups | None = None) -> dict[str, np.nd
 def _stop_words(words: Words, owner: np.ndarray, firsts: np.ndarray) -> np.ndarray:
     """How many different stop words of its language each text has, from the first occurrence of each word."""
     lists = [_list_of(lang) for lang in words.langs]
-    hashes, found = words.hashes[firsts], np.zeros(len(firsts), bool)
-    for lang in sorted(set(lists)):
-        table = _hashes(lang)
-        at = np.minimum(np.searchsorted(table, hashes), len(table) - 1)
-        found |= (table[at] == hashes) & np.array([own == lang for own in lists])[owner]
-    return np.bincount(owner, found, len(words.langs))
+    known = {lang: number for number, lang in enumerate(sorted(set(lists)))}
+    tables = np.array([_hashes(lang) for lang in known])
+    return count_known(words.hashes, firsts, owner, np.array([known[lang] for lang in lists]), tables)
 
 
 def _list_of(lang: str) -> str:
@@ -89,10 +88,17 @@ def _list_of(lang: str) -> str:
 
 @lru_cache(maxsize=64)
 def _hashes(lang: str) -> np.ndarray:
+    """Of a language's stop words, with open addressing."""
     characters = lay_out(stop_words(lang))
     nothing = np.zeros(len(characters.points), np.uint8)
     spans = characters.starts[:-1].copy(), characters.starts[1:] - 1
-    return np.sort(hash_words(characters.points, nothing, tables().trait, *spans)[0])
+    table = np.zeros(PLACES, np.int64)
+    for code in hash_words(characters.points, nothing, tables().trait, *spans)[0].tolist():
+        place = code & (PLACES - 1)
+        while table[place]:
+            place = (place + 1) & (PLACES - 1)
+        table[place] = code
+    return table
 
 
 @lru_cache(maxsize=1)
