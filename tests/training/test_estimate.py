@@ -5,7 +5,7 @@ import torch
 from model_toys import VOCABULARY, toy_batch, toy_model
 
 from catalog.errors import BadInput, NotFound
-from configs.estimate import main
+from configs.estimate import main, this_machine
 from training.models.build import build
 from training.models.config import ModelConfig
 from training.models.estimate import EstimateConfig, estimate, flops_a_token, memory
@@ -106,6 +106,19 @@ def test_checkpointed_activations_let_more_rows_in():
 @pytest.mark.parametrize("name", [name for name in PRESETS if not name.startswith("t5")])
 def test_every_model_has_an_estimate(name: str):
     assert estimate(EstimateConfig(model=name, gpu="h200")).hours > 0
+
+
+def test_this_machine_is_measured_and_holds_more_than_its_model(capsys: pytest.CaptureFixture[str]):
+    machine = this_machine()
+    assert 0.001 < machine.tflops < 1000
+    found = estimate(machine.variant(model="tiny"))
+    assert found.hours == pytest.approx(
+        found.tokens * found.flops_a_token / (machine.tflops * 1e12 * machine.mfu) / 3600
+    )
+    assert found.memory.process > 2**30
+    assert estimate(EstimateConfig(model="tiny", gpu="odd", tflops=1, gib=10)).memory.process == 0
+    assert main(["model=tiny", "gpu=cpu"]) == 0
+    assert "TFLOP/s, as this machine is now" in capsys.readouterr().out
 
 
 def test_what_cannot_be_is_refused():

@@ -105,7 +105,7 @@ def test_a_logger_that_is_not_installed_is_named():
     try:
         import mlflow  # noqa: F401  # pyright: ignore
     except ImportError:
-        with pytest.raises(BadInput, match="uv pip install mlflow"):
+        with pytest.raises(BadInput, match="uv pip install mlflow-skinny"):
             check_loggers(["mlflow"])
 
 

@@ -12,7 +12,7 @@ Nothing here imports torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from pydantic import Field
@@ -36,6 +36,14 @@ class Gpu:
     tflops: float
     gib: float
 
+
+CPU = "cpu"
+CPU_MFU = 0.45
+"""Of what a CPU reaches in a product of matrices: 0.36 for tiny, 0.62 for small, see docs/benchmarks.md."""
+PROCESS = 1.25 * GIB
+"""A process of a run on a CPU without its model: torch, Composer, the catalog."""
+LOGIT_BYTES_CPU = 24
+"""As LOGIT_BYTES, with what a CPU's allocator keeps of those before: three runs' peaks within 5 %."""
 
 GPUS = {
     "a100": Gpu(312, 80),
@@ -75,6 +83,10 @@ class EstimateConfig(Config):
     model: str = "1b"
     gpus: int = Field(default=1, gt=0)
     gpu: str = "h100"
+    tflops: float = Field(default=0, ge=0)
+    """Its peak; 0: by its data sheet. A CPU has none: `just estimate gpu=cpu` measures it."""
+    gib: float = Field(default=0, ge=0)
+    """Its memory; 0: by its data sheet."""
     tokens: int = Field(default=0, ge=0)
     sequence_length: int = Field(default=0, ge=0)
     batch_tokens: int = Field(default=0, ge=0)
@@ -102,11 +114,13 @@ class Memory:
     """Copies of weights: FSDP2's gathered layers, DDP's buckets, autocast's halves."""
     activations: float
     logits: float
+    process: float = 0.0
+    """On a CPU: the process itself, and the copy of its state that a checkpoint is written from."""
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.weights + self.gradients + self.optimizer + self.gathered + self.activations + self.logits
+        return sum(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -141,9 +155,7 @@ def estimate(config: EstimateConfig, domains: Mapping[str, tuple[float, int]] | 
 
     Raises NotFound for an unknown model or GPU, BadInput where one row does not make a batch.
     """
-    if config.gpu not in GPUS:
-        raise NotFound(f"no GPU {config.gpu!r}. {near(config.gpu, GPUS)}")
-    found, gpu = preset(config.model, config.vocab_size), GPUS[config.gpu]
+    found, gpu = preset(config.model, config.vocab_size), _device(config)
     model, length = found.model, config.sequence_length or found.model.context
     if model.family == "t5":
         raise BadInput("t5 has no estimate: its encoder and decoder see different lengths. Take another model.")
@@ -169,6 +181,15 @@ def estimate(config: EstimateConfig, domains: Mapping[str, tuple[float, int]] | 
         cost=seconds / 3600 * config.gpus * config.price,
         epochs={name: share * tokens / there for name, (share, there) in (domains or {}).items()},
     )
+
+
+def _device(config: EstimateConfig) -> Gpu:
+    if config.tflops and config.gib:
+        return Gpu(config.tflops, config.gib)
+    if config.gpu not in GPUS:
+        raise NotFound(f"no GPU {config.gpu!r}: give its tflops= and gib=. {near(config.gpu, [*GPUS, CPU])}")
+    sheet = GPUS[config.gpu]
+    return Gpu(config.tflops or sheet.tflops, config.gib or sheet.gib)
 
 
 def flops_a_token(model: ModelConfig, length: int) -> float:
@@ -208,7 +229,8 @@ def memory(config: EstimateConfig, model: ModelConfig, length: int, strategy: st
         optimizer=8 * count / split,
         gathered=gathered,
         activations=tokens * (layers + outside),
-        logits=chunk * model.rows * LOGIT_BYTES,
+        logits=chunk * model.rows * (LOGIT_BYTES_CPU if config.gpu == CPU else LOGIT_BYTES),
+        process=PROCESS + 12 * count / split if config.gpu == CPU else 0.0,
     )
 
 

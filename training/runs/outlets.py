@@ -21,11 +21,11 @@ FLUSH_EVERY_S = 0.5
 """A line costs some 10 microseconds; the disk sees it twice a second."""
 PACKAGES = {
     "tensorboard": ("tensorboard", "requirements/install training"),
-    "mlflow": ("mlflow", "uv pip install mlflow"),
+    "mlflow": ("mlflow", "uv pip install mlflow-skinny sqlalchemy alembic sqlparse"),
 }
 """What a logger imports, and how it is installed.
 
-MLflow is in no group: beside our pins (protobuf 7) only a release of 2022 fits."""
+MLflow is in no group: its large package takes pyarrow back by a release, these four change no pin (3.17)."""
 
 
 class Outlet(Protocol):
@@ -37,6 +37,10 @@ class Outlet(Protocol):
 
     def saved(self, last: int) -> None:
         """A checkpoint: everything said of steps up to `last` is in files that the run's record names."""
+        ...
+
+    def ended(self, well: bool) -> None:
+        """The attempt is over; not called where it is killed."""
         ...
 
 
@@ -62,6 +66,10 @@ class LiveFile:
         with written(self._path) as partial:
             partial.write_text("".join(line for line in lines if json.loads(line)["step"] > last))
         self._stream = self._path.open("a")
+
+    def ended(self, well: bool) -> None:
+        """Nothing more comes."""
+        self._stream.close()
 
 
 def read_live(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
@@ -92,6 +100,10 @@ class TensorBoard:
         """To the disk."""
         self._writer.flush()
 
+    def ended(self, well: bool) -> None:
+        """To the disk, with its thread's end."""
+        self._writer.close()
+
 
 class MlFlow:
     """A run of MLflow's, kept below the run's folder unless MLFLOW_TRACKING_URI names a server."""
@@ -116,6 +128,10 @@ class MlFlow:
 
     def saved(self, last: int) -> None:
         """Nothing is held back."""
+
+    def ended(self, well: bool) -> None:
+        """An attempt is a run of MLflow's."""
+        self._client.set_terminated(self._run, "FINISHED" if well else "FAILED")
 
 
 def opened(run: str, loggers: Sequence[str], folder: Path) -> list[Outlet]:

@@ -122,6 +122,8 @@ class Session:
             self.writing.wait()  # what was taken before it is a checkpoint
             raise
         finally:
+            for outlet in self.rows.outlets:
+                outlet.ended(self.run.state().status in ("trained", "stopped"))
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
