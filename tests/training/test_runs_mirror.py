@@ -84,9 +84,15 @@ def test_a_lost_checkpoint_comes_from_the_mirror_and_a_damaged_one_is_named(toy_
     more = (f"checkpoint.mirror={place}", "checkpoint.keep_last=9")
     assert forks.run(*words(home, "lost", *more), home=home, plant=KILLED_AT_STEP_8).status == -9
     saved = home.root / "runs/lost/1/checkpoints/step-00000004"
-    (saved / "state.pt").write_bytes((saved / "state.pt").read_bytes()[:-100])
+    whole = (saved / "state.pt").read_bytes()
+    (saved / "state.pt").write_bytes(whole[:-100])
     refused = forks.run("resume", "lost", "mirror=", home=home)
     assert (refused.status, "its record says" in refused.error) == (2, True), refused.err
+    content = bytearray(whole)
+    content[len(whole) // 2] ^= 0xFF  # torch would load it, and training would go on
+    (saved / "state.pt").write_bytes(content)
+    refused = forks.run("resume", "lost", "mirror=", home=home)
+    assert (refused.status, "does not have the hash of its record" in refused.error) == (2, True), refused.err
     shutil.rmtree(saved)
     refused = forks.run("resume", "lost", "mirror=", home=home)
     assert (refused.status, "is missing. `just resume lost step=N`" in refused.error) == (2, True), refused.err

@@ -18,7 +18,7 @@ from catalog.locks import hold, lock_of
 from catalog.records import Record, find, now
 from training.mixtures.reading import load_mixture
 from training.runs.config import RunConfig
-from training.runs.folder import LAUNCH, Attempt, RunFolder, RunState
+from training.runs.folder import LAUNCH, Attempt, Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.job import Job, changed, check_same, plan
 from training.runs.launching import die_with, launched, leader
@@ -119,14 +119,16 @@ def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
     if how.skip:
         state = _skipping(state, name)
     if how.step:
+        _bring(fresh, _checkpoint_of(run, state, how.step))
         state = _back_to(run, state, how.step)
+    elif state.last:
+        _bring(fresh, state.last)
     job = plan(fresh.config, fresh.home, state)
     if how.mixture and load_mixture(fresh.home, how.mixture).ref != state.reading.mixture:  # else it is read already
         reading = changed(job, state, how.mixture)
         state = state.variant(readings=(*state.readings, reading))
         job = plan(fresh.config, fresh.home, state)
     _check_hashes(job)
-    _bring(job, state)
     return _train(job, hands, state)
 
 
@@ -145,14 +147,12 @@ def _mirror(job: Job) -> None:
             place.put(run.home, find(run.home, "models", model))
 
 
-def _bring(job: Job, state: RunState) -> None:
+def _bring(job: Job, saved: Checkpoint) -> None:
     """See that the checkpoint to go on from is here, or bring it here. Raises Damaged."""
-    if not state.last:
-        return
     place = _elsewhere(job)
-    if place and not (job.home.root / state.last.path).exists():
-        place.fetch_checkpoint(job.home, state.last)
-    job.folder.check(state.last)
+    if place and not (job.home.root / saved.path).exists():
+        place.fetch_checkpoint(job.home, saved)
+    job.folder.check(saved)
 
 
 def _own(run: RunFolder) -> RunConfig:
@@ -178,12 +178,18 @@ def _skipping(state: RunState, name: str) -> RunState:
     return state.reads(reading.variant(skipped=skipped)).variant(diverged=None, detail="")
 
 
-def _back_to(run: RunFolder, state: RunState, step: int) -> RunState:
-    """The state as it was at an earlier checkpoint, and the record with it."""
+def _checkpoint_of(run: RunFolder, state: RunState, step: int) -> Checkpoint:
+    """The checkpoint after a step. Raises BadInput that names those there are."""
     found = next((one for one in state.checkpoints if one.step == step), None)
     if found is None:
         there = ", ".join(str(one.step) for one in state.checkpoints)
         raise BadInput(f"no checkpoint of {run.name} at step {step}. There are: {there or 'none'}.")
+    return found
+
+
+def _back_to(run: RunFolder, state: RunState, step: int) -> RunState:
+    """The state as it was at an earlier checkpoint, and the record with it."""
+    found = _checkpoint_of(run, state, step)
     earlier = state.variant(
         step=step,
         tokens=found.tokens,

@@ -41,7 +41,7 @@ from training.models.language_model import LanguageModel
 from training.models.objectives import objective
 from training.models.optimizers import adamw
 from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
-from training.runs.folder import Checkpoint, RunFolder, RunState, superseded
+from training.runs.folder import Checkpoint, RunFolder, RunState, state_hash, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
 from training.runs.job import Job
 from training.runs.mirror import Elsewhere, Unreachable
@@ -276,7 +276,7 @@ class Session:
         os.replace(partial, path)
         sync(path.parent)
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        self._record(saved.variant(bytes=size), files, skipped)
+        self._record(saved.variant(bytes=size, hash=state_hash(path)), files, skipped)
 
     def _settle(self) -> None:
         """Wait until everything is written, by all processes: what ends now would take the others with it."""
