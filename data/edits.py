@@ -12,11 +12,12 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Literal, NamedTuple
 
 from catalog.config import Config
 from catalog.errors import BadInput, near
+from data.text.cues import cues_of, small
 from data.text.normalize import FORMS, Change
 
 
@@ -32,7 +33,8 @@ class EditRule(Config):
     most_chars: int | None = None
     """Lines longer than this are left alone: a sentence may well say what a button says."""
     cues: tuple[str, ...] = ()
-    """Strings in small letters, one of which every match holds: a text without them is not searched."""
+    """Strings in small letters, one of which every match holds: a text without them is not searched. Where none are
+    given, they are taken from the pattern."""
     languages: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     except_domains: tuple[str, ...] = ()
@@ -131,7 +133,7 @@ class Draft:
         if changes:
             self.edits = list(_composed(self.original, self.text, self.edits, [Edit(rule, *each) for each in changes]))
             self.text = apply_edits(self.text, changes)
-            for derived in ("lines", "small", "small_lines"):
+            for derived in ("lines", "small", "small_lines", "small_starts"):
                 self.__dict__.pop(derived, None)
 
     @cached_property
@@ -147,12 +149,30 @@ class Draft:
     @cached_property
     def small(self) -> str:
         """The text in small letters."""
-        return self.text.lower()
+        return small(self.text)
 
     @cached_property
     def small_lines(self) -> str:
         """The short lines in small letters."""
-        return "\n".join([line for _, line in self.lines]).lower()
+        return small("\n".join([line for _, line in self.lines]))
+
+    @cached_property
+    def small_starts(self) -> list[int]:
+        """Where each of them starts, and their end."""
+        return list(accumulate((len(line) + 1 for line in self.small_lines.split("\n")), initial=0))
+
+    def lines_with(self, cues: tuple[str, ...]) -> list[tuple[int, str]]:
+        """The short lines that hold one of these strings; all of them where there are none."""
+        if not cues:
+            return self.lines
+        text, starts, holding = self.small_lines, self.small_starts, set[int]()
+        for cue in cues:
+            at = text.find(cue)
+            while at >= 0:
+                number = bisect_right(starts, at) - 1
+                holding.add(number)
+                at = text.find(cue, starts[number + 1])
+        return [self.lines[number] for number in sorted(holding)]
 
 
 SHORT_LINE = 200
@@ -191,24 +211,23 @@ def _settling(rules: list[EditRule]) -> Callable[[Draft], None]:
 
 def _searching(rule: EditRule) -> Callable[[Draft], None]:
     pattern = re.compile(rule.pattern, re.MULTILINE if rule.scope == "line" else 0)
-    find = _spans if rule.scope == "span" else _lines if rule.most_chars is None else _short_lines
+    cues = rule.cues or cues_of(rule.pattern)
+    if rule.scope == "line" and rule.most_chars is not None:
+        return lambda draft: draft.change(rule.name, _short_lines(draft, pattern, rule, cues))
+    find = _spans if rule.scope == "span" else _lines
 
     def step(draft: Draft) -> None:
-        if not rule.cues or _holds(draft.small if rule.most_chars is None else draft.small_lines, rule.cues):
+        if not cues or any(cue in draft.small for cue in cues):
             draft.change(rule.name, list(find(draft, pattern, rule)))
 
     return step
 
 
-def _holds(text: str, cues: tuple[str, ...]) -> bool:
-    return any(cue in text for cue in cues)
-
-
-def _short_lines(draft: Draft, pattern: re.Pattern[str], rule: EditRule) -> list[Change]:
+def _short_lines(draft: Draft, pattern: re.Pattern[str], rule: EditRule, cues: tuple[str, ...]) -> list[Change]:
     most, end = rule.most_chars or SHORT_LINE, len(draft.text)
     return [
         Change(start, min(len(line) + 1, end - start), "")
-        for start, line in draft.lines
+        for start, line in draft.lines_with(cues)
         if len(line) <= most and pattern.search(line)
     ]
 

@@ -28,5 +28,6 @@ measure(["It's [1]."], ["en"])
 read_page("<p>x")
 signatures(hash_grams(["x"], 1, fold_han=True), 16)
 folding(False)  # by position, as it is asked for: the cache tells the two apart
-find_edits("x", "en", "", CLEANING)
+for lang in ("en", "zh"):
+    find_edits("x", lang, "", CLEANING)
 gc.freeze()  # what lives for ever is not gone through again and again: 4 % of reading
