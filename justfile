@@ -84,6 +84,46 @@ dataset *args: (_setup "data")
 datasets *args: (_setup "data")
     @{{ python }} -P -m configs datasets "$@"
 
+# Instruction tuning: `just sft [MODEL] [dataset=NAME] [field=value …] [--dry-run]`; what is missing is made first
+[no-cd, no-exit-message]
+sft *args: (_setup "data" "training")
+    @{{ python }} -P -m configs sft "$@"
+
+# Learn from preferences: `just dpo [MODEL] [dataset=NAME] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+dpo *args: (_setup "data" "training")
+    @{{ python }} -P -m configs dpo "$@"
+
+# Learn from answers that are good or bad: `just kto [MODEL] [dataset=NAME] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+kto *args: (_setup "data" "training")
+    @{{ python }} -P -m configs kto "$@"
+
+# A reward model: `just reward [MODEL] [dataset=NAME] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+reward *args: (_setup "data" "training")
+    @{{ python }} -P -m configs reward "$@"
+
+# Learn by rewards that can be verified: `just grpo [MODEL] [dataset=NAME] [rewards=exact,format,code] [--dry-run]`
+[no-cd, no-exit-message]
+grpo *args: (_setup "data" "training")
+    @{{ python }} -P -m configs grpo "$@"
+
+# A small model from a larger one: `just distill MODEL teacher=NAME [mode=logits|on-policy] [dataset=NAME]`
+[no-cd, no-exit-message]
+distill *args: (_setup "data" "training")
+    @{{ python }} -P -m configs distill "$@"
+
+# Texts into classes: `just tune-classifier [MODEL] dataset=NAME [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+tune-classifier *args: (_setup "data" "training")
+    @{{ python }} -P -m configs tune-classifier "$@"
+
+# Fold an adapter into its base: `just merge MODEL [name=…]`
+[no-cd, no-exit-message]
+merge *args: (_setup "data" "training")
+    @{{ python }} -P -m configs merge "$@"
+
 # Live curves of a run in the terminal: `just watch RUN [--once]`
 [no-cd, no-exit-message]
 watch *args: (_setup "data" "training")

@@ -46,7 +46,9 @@ def token_rows(record: Record) -> Iterator[Row]:
 def run_row(record: Record) -> Row:
     """A run as its record last said; `just ls` and `just watch` know whether a process is at it now."""
     counts = record.counts
-    inputs = {kind: ref for kind, _, ref in (text.partition("/") for text in record.inputs)}
+    inputs: dict[str, str] = {}
+    for kind, _, ref in (text.partition("/") for text in record.inputs):
+        inputs.setdefault(kind, ref)  # of several models, the first is the parent
     return {
         "run": record.name,
         "kind": counts.get("kind"),
@@ -58,6 +60,7 @@ def run_row(record: Record) -> Row:
         "status": counts.get("status"),
         "tokens": counts.get("tokens"),
         "config": record.config,
+        "datasets": inputs.get("datasets", ""),
     }
 
 

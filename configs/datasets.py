@@ -113,7 +113,7 @@ def _print_made(record: Record, home: Home, console: Console) -> None:
     reasons = counts["reasons"] if isinstance(counts["reasons"], dict) else {}
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     folder = home.artifact(record.kind, record.name, record.version)
-    column = {"instructions": "messages", "texts": "text"}.get(str(counts["kind"]), "prompt")
+    column = {"instructions": "messages", "texts": "text", "classes": "text"}.get(str(counts["kind"]), "prompt")
     console.print(
         f"{record.ref}: {counts['rows']:,} {counts['kind']} ({counts['train']:,} train, {counts['held_out']:,} held "
         f"out) of {counts['read']:,} records; {counts['dropped']:,} dropped{f' ({why})' if why else ''}, "

@@ -31,6 +31,7 @@ from training.models.optimizers import OptimizerConfig
 from training.models.presets import PRESETS, Preset
 from training.models.schedules import ScheduleConfig
 from training.runs.config import RunConfig
+from training.runs.folder import RunFolder
 from training.runs.heldout import Scorer
 from training.runs.job import Job, plan
 from training.runs.pretrain import Hands, Resume, Trained, pretrain, resume, train_launched
@@ -90,6 +91,11 @@ def resume_main(argv: list[str]) -> int:
     how = set_fields(Resume(), [f"{key}={given[key]}" for key in Resume.model_fields if key in given])
     rest = [field for field in fields if field.partition("=")[0] not in Resume.model_fields]
     home = Home.open(arguments.home)
+    run = RunFolder(home, name)
+    if run.exists and run.state().kind != "pretrain":
+        from configs import tune
+
+        return tune.resume_main(name, fields, home)
     mirror = given.get("checkpoint.mirror", given.get("mirror", ""))
     done = resume(name, home, hands(), how, lambda config: set_fields(config, rest), mirror)
     _print_trained(done, home, Console(soft_wrap=True, highlight=False))

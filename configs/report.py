@@ -5,7 +5,9 @@ just report zh-small                   <home>/runs/zh-small/1/report.html
 
 from catalog.commands import Parser
 from catalog.home import Home
-from training.runs.report.page import write_report
+from training.runs.folder import RunFolder
+from training.runs.report import page as pretraining
+from training.tuning import report as tuning
 
 
 def main(argv: list[str]) -> int:
@@ -18,5 +20,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("run", help="the run's name")
     parser.add_home()
     arguments = parser.parse_args(argv)
-    print(write_report(Home.open(arguments.home), arguments.run))
+    home = Home.open(arguments.home)
+    pretrained = RunFolder(home, arguments.run).state().kind == "pretrain"
+    print((pretraining if pretrained else tuning).write_report(home, arguments.run))
     return 0

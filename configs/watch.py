@@ -76,6 +76,8 @@ def _heldout(seen: Curves) -> Table:
         table.add_column(title, justify="right")
     for domain in seen.domains():
         points = seen.series.get(f"heldout/{domain}/loss", [])
+        if not points:
+            continue
         bits = seen.last(f"heldout/{domain}/bits_per_byte")
         values = [value for _, value in points]
         cells = [f"{value:.3f}" for value in (values[0], min(values), values[-1])]

@@ -23,7 +23,7 @@ class DatasetConfig(Config):
     """Instead of `input`: a corpus version that questions are derived from."""
     format: str = "auto"
     """The format of the files (`just dataset --help` lists them); `auto` looks at the fields of each file."""
-    kind: Literal["auto", "instructions", "preferences", "labels", "texts"] = "auto"
+    kind: Literal["auto", "instructions", "preferences", "labels", "texts", "classes"] = "auto"
     """What the rows are. Preferences can also be taken as instructions (their chosen answers), and so can labels."""
     held_out: float = Field(default=0.1, ge=0, le=0.5)
     """The share of prompts that is kept out of training, chosen by their hash."""

@@ -6,6 +6,7 @@
 | `preferences` | `prompt`, `chosen`, `rejected`, `tools` | DPO, reward models |
 | `labels` | `prompt`, `completion`, `label`, `tools` | KTO |
 | `texts` | `text` | plain language modelling |
+| `classes` | `text`, `class` | classifiers |
 
 Conversations (`messages`, `prompt`, `chosen`, `rejected`, `completion`) and `tools` are JSON texts: nested columns
 would give every key of every row back as null. `json.loads` gives what a chat template takes; SQL reads them by
@@ -28,6 +29,7 @@ KINDS = {
     "preferences": ("prompt", "chosen", "rejected", "tools"),
     "labels": ("prompt", "completion", "tools", "label"),
     "texts": ("text",),
+    "classes": ("text", "class"),
 }
 ID_DIGITS = 16
 

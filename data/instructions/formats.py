@@ -198,6 +198,15 @@ def _text(raw: Raw) -> Parts:
     return {"text": text_of(raw, "text")}
 
 
+def _class(raw: Raw) -> Parts:
+    """A text and its class, a text or a number."""
+    field = next(name for name in ("label", "class", "category") if name in raw.fields or name == "category")
+    value = raw.fields.get(field)
+    if isinstance(value, bool | int):
+        return {"text": text_of(raw, "text"), "class": str(value).lower()}
+    return {"text": text_of(raw, "text"), "class": text_of(raw, field)}
+
+
 def _sets(*wanted: str) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(words.split()) for words in wanted)
 
@@ -238,6 +247,9 @@ FORMATS = {
         _sets("question answer", "query answer", "question response", "query response"),
         lambda raw: _answered("question" if "question" in raw.fields else "query", ("answer", "response"))(raw),
         "question (or query), answer (or response)",
+    ),
+    "classes": Format(
+        _sets("text label", "text class", "text category"), _class, "text, label (or class, category): a text or number"
     ),
     "text": Format(_sets("text"), _text, "text: a plain completion"),
 }

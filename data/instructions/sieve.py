@@ -49,7 +49,7 @@ def unusable(rows: Sequence[Row]) -> Sieved:
 
 def why_unusable(row: Row) -> str:
     """The reason why a row is of no use; empty where it is."""
-    if row.kind == "texts":
+    if row.kind in ("texts", "classes"):
         return "" if str(row.parts["text"]).strip() else "empty_text"
     if row.kind == "instructions":
         messages = conversation(row, "messages")

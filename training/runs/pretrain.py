@@ -120,7 +120,7 @@ def _go_on(fresh: Job, hands: Hands, how: Resume | None = None) -> Trained:
         state = _skipping(state, name)
     if how.step:
         _bring(fresh, _checkpoint_of(run, state, how.step))
-        state = _back_to(run, state, how.step)
+        state = back_to(run, state, how.step)
     elif state.last:
         _bring(fresh, state.last)
     job = plan(fresh.config, fresh.home, state)
@@ -187,7 +187,7 @@ def _checkpoint_of(run: RunFolder, state: RunState, step: int) -> Checkpoint:
     return found
 
 
-def _back_to(run: RunFolder, state: RunState, step: int) -> RunState:
+def back_to(run: RunFolder, state: RunState, step: int) -> RunState:
     """The state as it was at an earlier checkpoint, and the record with it."""
     found = _checkpoint_of(run, state, step)
     earlier = state.variant(

@@ -56,13 +56,13 @@ def write_report(home: Home, name: str) -> Path:
     run = RunFolder(home, name)
     sections = [
         _summary(seen, run.record().created),
-        _loss(seen),
+        loss_section(seen, SECTIONS["loss"], "Training loss in nats a token. Dashed lines are checkpoints."),
         _heldout(seen),
         _speed(seen),
         _mixture(mixture, facts),
         _sources(facts),
         _worst(facts),
-        _checkpoints(seen),
+        checkpoints_section(seen),
         _again(name),
     ]
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -123,9 +123,15 @@ def _summary(seen: Curves, created: str) -> Html:
         f"seed {seen.config['seed']}",
         f"begun {created[:16].replace('T', ' ')}",
     ]
+    return summary_section(seen, "Training run", words, tiles)
+
+
+def summary_section(seen: Curves, kind: str, words: list[str], tiles: list[tuple[str, str, str]]) -> Html:
+    """The head of a run's page: what it is in a line, and tiles of a title, a value and a note."""
+    state = seen.state
     return el(
         "section",
-        el("p", "Training run", cls="eyebrow"),
+        el("p", kind, cls="eyebrow"),
         el("h1", seen.name, el("span", f" {state.status}")),
         el("p", " · ".join(words), cls="lead"),
         el(
@@ -147,14 +153,14 @@ def _smoothed(points: Points) -> Points:
     return found
 
 
-def _loss(seen: Curves) -> Html:
+def loss_section(seen: Curves, title: str, lead: str) -> Html:
+    """The training loss and the learning rate by step."""
     points = seen.series.get("loss", [])
     lines = [Line("each step", points, "s0", faint=True), Line("smoothed", _smoothed(points), "s0")]
     rate = chart([Line("learning rate", seen.series.get("learning_rate", []))], "learning rate by step", from_zero=True)
     marks = [one.step for one in seen.state.checkpoints]
-    lead = "Training loss in nats a token. Dashed lines are checkpoints."
     shown = chart(lines, "training loss by step", marks)
-    return section("loss", SECTIONS["loss"], lead, legend(lines), shown, el("h3", "Learning rate"), rate)
+    return section("loss", title, lead, legend(lines), shown, el("h3", "Learning rate"), rate)
 
 
 def _heldout(seen: Curves) -> Html:
@@ -290,7 +296,8 @@ def _piece(span: Span, text: str) -> Html:
     return el("div", title, el("p", address(span.url)), el("p", where, cls="value"), body, cls="case")
 
 
-def _checkpoints(seen: Curves) -> Html:
+def checkpoints_section(seen: Curves) -> Html:
+    """States that were saved, and starts of the run."""
     columns = [Column("Step"), *(Column(t, "number") for t in ("Tokens", "Size", "Held-out loss"))]
     rows = [
         [

@@ -1,0 +1,286 @@
+"""A tuning run before its first step: everything is looked up, encoded, counted and checked.
+
+>>> job = plan(TuneConfig(method="sft", parent="tiny", dataset="docs-questions"), Home.open())
+>>> job.feed.steps, job.train.left_out
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from catalog.errors import BadInput
+from catalog.home import Home
+from catalog.ids import key, parse_ref
+from catalog.records import Record, find, fingerprint
+from training.mixtures.reading import Mixture
+from training.models.build import shape_of
+from training.models.config import ModelConfig, parameters
+from training.runs.folder import RunFolder
+from training.runs.job import SHARDED_FROM
+from training.runs.outlets import check_loggers
+from training.tokenizers.load import LoadedTokenizer, load_tokenizer
+from training.tuning.config import KINDS, Rate, TuneConfig, rate_of
+from training.tuning.examples import Examples, Source, encode, read_rows, unpaired
+from training.tuning.order import Feed, arrange
+from training.tuning.replay import Pretraining, mixture_of
+from training.tuning.template import Chat, load_chat
+
+ADAPTER = "adapter"
+"""The kind of a model that is no more than an adapter."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to start."""
+
+    config: TuneConfig
+    home: Home
+    parent: Record
+    dataset: Record
+    teacher: Record | None
+    reward_model: Record | None
+    shape: ModelConfig
+    chat: Chat
+    train: Examples
+    heldout: Examples
+    classes: tuple[str, ...]
+    mixture: Mixture | None
+    rate: Rate
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.home, self.config.name)
+
+    @property
+    def parent_folder(self) -> Path:
+        return self.home.artifact("models", self.parent.name, self.parent.version)
+
+    @cached_property
+    def device(self) -> str:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
+    def processes(self) -> int:
+        return self.config.nproc or (torch.cuda.device_count() if self.device == "cuda" else 1)
+
+    @property
+    def precision(self) -> str:
+        automatic = "bf16" if self.device == "cuda" else "fp32"
+        return automatic if self.config.precision == "auto" else self.config.precision
+
+    @property
+    def strategy(self) -> str:
+        if self.config.strategy != "auto":
+            return self.config.strategy
+        return "fsdp2" if parameters(self.shape) >= SHARDED_FROM and self.processes > 1 else "ddp"
+
+    @cached_property
+    def tokenizer(self) -> LoadedTokenizer:
+        """The parent's, for bytes of tokens."""
+        return load_tokenizer(self.home, str(self.parent_folder))
+
+    @property
+    def packs(self) -> bool:
+        return self.config.packing and self.config.method in ("sft", "distill") and not self.config.on_policy
+
+    @cached_property
+    def pretraining(self) -> Pretraining | None:
+        """Pretraining text to read or to measure by."""
+        wanted = self.config.replays or self.config.forgetting_rows
+        return Pretraining(self.home, self.mixture, self.config.max_length) if self.mixture and wanted else None
+
+    @cached_property
+    def feed(self) -> Feed:
+        """What is read when."""
+        config, own = self.config, [example.tokens for example in self.train.examples]
+        rows = config.batch_rows // config.grpo.generations if config.method == "grpo" else config.batch_rows
+        replays = self.pretraining if config.replays else None
+        return arrange(
+            own,
+            batch_rows=rows,
+            epochs=config.epochs,
+            max_steps=config.max_steps,
+            seed=config.seed,
+            pack_to=config.max_length if self.packs else 0,
+            replay=replays.ids(config.seed) if replays else None,
+            replay_share=config.replay.share if replays else 0.0,
+        )
+
+    @property
+    def evaluation_interval(self) -> int:
+        """Steps between two looks at held-out rows."""
+        return self.config.evaluate_steps or max(1, -(-self.feed.steps // 5))
+
+    @property
+    def identity(self) -> dict:
+        """The config of the record: versions said, the learning rate settled."""
+        said = {
+            "parent": str(self.parent.ref),
+            "dataset": str(self.dataset.ref),
+            "learning_rate": self.rate.rate,
+            "learning_rate_source": self.rate.source,
+            "classes": list(self.classes),
+            "replay": {
+                "share": self.config.replay.share if self.config.replays and self.mixture else 0.0,
+                "mixture": self.mixture.ref if self.config.replays and self.mixture else "",
+            },
+            "template": self.chat.tokenizer.chat_template,
+        }
+        return {**self.config.identity(), **said}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the run is made from; the parent first."""
+        others = [f"models/{one.ref}" for one in (self.teacher, self.reward_model) if one]
+        mixture = [f"mixtures/{self.mixture.ref}"] if self.config.replays and self.mixture else []
+        return (f"models/{self.parent.ref}", f"datasets/{self.dataset.ref}", *mixture, *others)
+
+    @property
+    def fingerprint(self) -> str:
+        records = [self.parent, self.dataset, *(one for one in (self.teacher, self.reward_model) if one)]
+        order = key("order", [entry.sha256 for entry in self.mixture.record.files]) if self.mixture else ""
+        return fingerprint("runs", self.identity, [*(one.fingerprint for one in records), order])
+
+
+def plan(config: TuneConfig, home: Home) -> Job:
+    """Look everything up, encode the rows, and check that all of it fits. Raises BadInput, NotFound, Damaged."""
+    parent = find(home, "models", config.parent)
+    parse_ref(config.name)
+    check_loggers(config.loggers)
+    if config.method == "distill" and not config.distill.teacher:
+        raise BadInput("distill needs a teacher: teacher=NAME@VERSION, a model of the home.")
+    folder = home.artifact("models", parent.name, parent.version)
+    if parent.config.get("kind") == ADAPTER:
+        raise BadInput(
+            f"{parent.ref} is an adapter: `just merge {parent.ref}` makes a model of it, which can be tuned."
+        )
+    shape = shape_of(str(folder))
+    dataset = find(home, "datasets", config.dataset)
+    chat = load_chat(folder, config.template)
+    sides = {split: _rows(home, dataset, split, config) for split in ("train", "held_out")}
+    classes = (
+        tuple(sorted({str(row.parts["class"]) for row in sides["train"]})) if config.method == "classifier" else ()
+    )
+    mixture = mixture_of(home, parent, config.replay.mixture)
+    longest = _longest(config, shape)
+    way = "on-policy" if config.on_policy else config.method
+    known = [row for row in sides["held_out"] if not classes or str(row.parts["class"]) in classes]
+    job = Job(
+        config.variant(max_length=longest + _drawn(config)),
+        home,
+        parent,
+        dataset,
+        _other(home, config.distill.teacher, config.method == "distill"),
+        _other(home, config.grpo.model, config.method == "grpo"),
+        shape,
+        chat,
+        encode(sides["train"], way, chat, longest, classes),
+        _first(encode(known, way, chat, longest, classes), config.heldout_rows),
+        classes,
+        mixture if _same_tokens(mixture, home, folder) else None,
+        rate_of(config, parameters(shape)),
+    )
+    _check(job)
+    return job
+
+
+def _first(found: Examples, most: int) -> Examples:
+    return Examples(found.examples[:most], found.left_out)
+
+
+def _rows(home: Home, dataset: Record, split: str, config: TuneConfig) -> list[Source]:
+    kind, wanted = str(dataset.counts.get("kind")), KINDS[config.method]
+    if kind not in wanted:
+        also = (
+            " `just dataset NAME input=FILES kind=instructions` takes chosen answers."
+            if "instructions" in wanted
+            else ""
+        )
+        raise BadInput(f"{dataset.ref} has {kind}, {config.method} reads {' or '.join(wanted)}.{also}")
+    rows = read_rows(home, dataset, split)
+    return unpaired(rows) if config.method == "kto" and kind == "preferences" else rows
+
+
+def _drawn(config: TuneConfig) -> int:
+    """Tokens that the model writes after a prompt."""
+    if config.method == "grpo":
+        return config.grpo.completion_tokens
+    return config.distill.completion_tokens if config.on_policy else 0
+
+
+def _longest(config: TuneConfig, shape: ModelConfig) -> int:
+    """Tokens of the longest row (on-policy: prompt) that is read. Raises BadInput where the context is too short."""
+    drawn = _drawn(config)
+    if config.max_length > shape.context:
+        raise BadInput(
+            f"max_length={config.max_length} is more than the context of {config.parent}, {shape.context}: "
+            f"set max_length={shape.context} or less."
+        )
+    if drawn >= config.max_length:
+        raise BadInput(f"completion_tokens={drawn} leave no room for a prompt in max_length={config.max_length}.")
+    return config.max_length - drawn
+
+
+def _other(home: Home, ref: str, used: bool) -> Record | None:
+    return find(home, "models", ref) if used and ref else None
+
+
+def _same_tokens(mixture: Mixture | None, home: Home, folder: Path) -> bool:
+    """Whether a mixture's tokens are this model's (its tokenizer may have been extended since)."""
+    if not mixture:
+        return False
+    return load_tokenizer(home, str(folder)).fingerprint == mixture.tokens[0].tokenizer_fingerprint
+
+
+def _check(job: Job) -> None:
+    config = job.config
+    if not job.train.examples:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in job.train.left_out.items())
+        raise BadInput(f"no row of {job.dataset.ref} can be read ({why}): raise max_length, or look at the rows.")
+    too_long = job.train.left_out.get("too_long", 0)
+    if too_long and config.too_long == "stop":
+        raise BadInput(f"{too_long:,} rows of {job.dataset.ref} are longer than max_length={config.max_length} tokens.")
+    if job.shape.family not in ("llama", "qwen", "gpt2") and config.method != "classifier":
+        raise BadInput(f"{config.method} needs a causal model; {job.parent.ref} is of the family {job.shape.family}.")
+    if config.freeze_layers > job.shape.layers:
+        raise BadInput(f"freeze_layers={config.freeze_layers}: the model has {job.shape.layers} layers.")
+    if config.method == "classifier" and len(job.classes) < 2:
+        raise BadInput(f"{job.dataset.ref} has {len(job.classes)} class: at least two are wanted.")
+    if job.device == "cpu" and job.precision != "fp32":
+        raise BadInput(f"precision={job.precision} needs a GPU. Take precision=fp32 on a CPU.")
+    if job.device == "cpu" and config.adapter.kind == "qlora":
+        raise BadInput("adapter.kind=qlora needs a GPU and bitsandbytes. Take adapter.kind=lora on a CPU.")
+    if config.method == "kto" and rows_at_once(job) < 2:
+        raise BadInput("kto compares the rows of a micro-batch: at least two rows at a time are wanted.")
+    _check_batch(job)
+    _check_partners(job)
+    assert job.feed.steps
+
+
+def rows_at_once(job: Job) -> int:
+    """Rows that a process puts through the model at a time."""
+    each = job.config.batch_rows // job.processes
+    return min(job.config.microbatch_rows or each, each)
+
+
+def _check_batch(job: Job) -> None:
+    rows, micro = job.config.batch_rows, rows_at_once(job)
+    if rows % job.processes or not micro or (rows // job.processes) % micro:
+        raise BadInput(
+            f"batch_rows={rows} cannot be shared by {job.processes} processes with {micro} rows at a time: "
+            "take a multiple of both."
+        )
+
+
+def _check_partners(job: Job) -> None:
+    """A teacher must cut text as its student does; a reward model must be one."""
+    if job.teacher:
+        folder = job.home.artifact("models", job.teacher.name, job.teacher.version)
+        if load_tokenizer(job.home, str(folder)).fingerprint != job.tokenizer.fingerprint:
+            raise BadInput(f"the teacher {job.teacher.ref} has another tokenizer than {job.parent.ref}.")
+        if job.shape.vocab_size != shape_of(str(folder)).vocab_size:
+            raise BadInput(f"the teacher {job.teacher.ref} has another number of tokens than {job.parent.ref}.")
+    if job.reward_model and job.reward_model.config.get("kind") != "reward":
+        raise BadInput(f"grpo.model={job.reward_model.ref} is no reward model: `just reward` makes one.")

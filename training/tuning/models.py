@@ -1,0 +1,124 @@
+"""Models as tuning loads them: with an adapter, with frozen layers, with a head for classes or rewards.
+
+>>> hf = load(job)
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from catalog.errors import BadInput
+from training.models.language_model import block_list
+from training.tuning.config import AdapterConfig
+from training.tuning.job import Job
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+HEADS = ("score", "classifier", "head")
+"""Layers of a classifier that start at random and are trained whole beside an adapter."""
+
+
+def load(job: Job) -> "PreTrainedModel":
+    """The parent in fp32 (QLoRA: 4 bits), ready to be trained; a classifier's head is drawn from the seed."""
+    kwargs: dict[str, Any] = {"dtype": torch.float32}
+    if job.config.adapter.kind == "qlora":
+        kwargs = {"quantization_config": _four_bits(), "dtype": torch.bfloat16}
+    labels = {"reward": 1, "classifier": len(job.classes)}.get(job.config.method, 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.config.seed)
+        model = load_folder(job.parent_folder, labels, **kwargs)
+    model.config.use_cache = False
+    model.config.pad_token_id = job.chat.tokenizer.pad_token_id
+    if job.config.method == "classifier":
+        model.config.id2label = dict(enumerate(job.classes))
+        model.config.label2id = {name: number for number, name in enumerate(job.classes)}
+    freeze(model, job.config.freeze_layers)
+    return model
+
+
+def load_folder(folder: Path, labels: int = 0, **kwargs: Any) -> "PreTrainedModel":
+    """A model of the home: a language model, or with `labels` outputs for a whole text. Safetensors only."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # a new head is meant
+    try:
+        kind = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
+        more = {"num_labels": labels} if labels else {}
+        return kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **more, **kwargs
+        )
+    finally:
+        logging.set_verbosity(before)
+
+
+def freeze(model: "PreTrainedModel", layers: int) -> None:
+    """Leave the embeddings and the lowest blocks as they are."""
+    if not layers:
+        return
+    model.get_input_embeddings().requires_grad_(False)
+    for block in block_list(model)[:layers]:
+        block.requires_grad_(False)
+
+
+def adapter_of(job: Job) -> "PeftConfig | None":
+    """PEFT's config of the adapter; None where all weights are trained."""
+    from peft import LoraConfig, PrefixTuningConfig, TaskType
+
+    config = job.config.adapter
+    if config.kind == "none":
+        return None
+    task = TaskType.SEQ_CLS if job.config.method in ("reward", "classifier") else TaskType.CAUSAL_LM
+    if config.kind == "prefix":
+        return PrefixTuningConfig(task_type=task, num_virtual_tokens=config.virtual_tokens)
+    return LoraConfig(
+        task_type=task,
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets) or "all-linear",
+    )
+
+
+def check_targets(job: Job, model: "PreTrainedModel") -> None:
+    """Raises BadInput where an adapter is asked for on layers that the model has not."""
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if _is_linear(module)}
+    unknown = sorted(set(job.config.adapter.targets) - linear)
+    if unknown:
+        raise BadInput(
+            f"adapter.targets: the model has no layers {', '.join(unknown)}. It has {', '.join(sorted(linear))}."
+        )
+
+
+def _is_linear(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"  # GPT-2's
+
+
+def _four_bits() -> Any:
+    """NF4 with double quantization, computed in bf16 (arXiv 2305.14314)."""
+    import importlib.util
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadInput("adapter.kind=qlora needs the package bitsandbytes: `uv pip install bitsandbytes`.")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def described(config: AdapterConfig) -> str:
+    """The adapter in a few words."""
+    if config.kind == "none":
+        return "all weights"
+    if config.kind == "prefix":
+        return f"a prefix of {config.virtual_tokens} virtual tokens"
+    return f"{'QLoRA' if config.kind == 'qlora' else 'LoRA'} of rank {config.rank}"

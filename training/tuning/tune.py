@@ -1,0 +1,162 @@
+"""Tune: begin or go on with a run, train it, leave a model.
+
+>>> done = tune(TuneConfig(method="sft", parent="tiny", dataset="docs-questions"), Home.open(), hands)
+>>> done.model.ref
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.config import Config
+from catalog.errors import BadInput, WorkerLost
+from catalog.home import Home, written
+from catalog.locks import hold, lock_of
+from catalog.records import find, now, same_or_conflict
+from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
+from training.runs.heldout import Scorer
+from training.runs.launching import die_with, launched, leader
+from training.runs.pretrain import LAUNCH, Trained, back_to
+from training.tuning.config import TuneConfig
+from training.tuning.job import Job, plan
+
+Change = Callable[[TuneConfig], TuneConfig]
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a recipe hands down: the room of training looks into no other."""
+
+    scorer: Scorer | None
+    """How held-out text is scored."""
+    passes: Callable[[str, str], bool] | None
+    """Whether code passes its tests, in a sandbox."""
+    command: Callable[[Job], list[str]]
+    """The command line that starts the processes of a run."""
+
+
+class Launch(Config):
+    """What all processes of an attempt are told."""
+
+    attempt: int
+    start: Checkpoint | None = None
+    """The state to go on from."""
+
+
+def tune(config: TuneConfig, home: Home, hands: Hands, recipe: str = "") -> Trained:
+    """Train a run from its start, or from its last checkpoint; a finished one is found.
+
+    Raises Conflict where a run of this name has another config, Busy where a process is at it, Interrupted and Diverged
+    where it ends early.
+    """
+    job = plan(config, home)
+    run = job.folder
+    with hold(lock_of(run.path)):
+        if run.exists:
+            return _go_on(job, hands)
+        shutil.rmtree(run.path, ignore_errors=True)
+        left_out = {f"rows_{reason}": count for reason, count in job.train.left_out.items()}
+        state = RunState(
+            kind=config.method,
+            recipe=recipe,
+            tokens_id=", ".join(info.ref for info in job.mixture.tokens) if job.mixture and config.replays else "",
+            steps=job.feed.steps,
+            planned=job.feed.steps,
+            remainders={"rows": job.feed.remainder, **left_out},
+        )
+        run.path.mkdir(parents=True, exist_ok=True)
+        _tell(job, {})
+        run.begin(job.identity, job.fingerprint, job.inputs, state)
+        return _train(job, hands, state)
+
+
+def resume(name: str, home: Home, hands: Hands, step: int = 0, change: Change = lambda config: config) -> Trained:
+    """Go on with a run from its last checkpoint, or from an earlier one. `change` sets where and how it runs."""
+    run = RunFolder(home, name)
+    config = change(_own(run))
+    with hold(lock_of(run.path)):
+        return _go_on(plan(config, home), hands, step)
+
+
+def _go_on(job: Job, hands: Hands, step: int = 0) -> Trained:
+    run, home = job.folder, job.home
+    state = run.state()
+    same_or_conflict(run.record(), job.fingerprint, job.identity, job.inputs)
+    if state.status == "finished" and not step:
+        return Trained(run.record(), find(home, "models", state.model), fresh=False)
+    if state.status == "diverged" and not step:
+        raise BadInput(
+            f"{run.name} diverged. {state.detail} Begin another run with a lower learning_rate, or go back with step=N."
+        )
+    return _train(job, hands, back_to(run, state, step) if step else state)
+
+
+def _own(run: RunFolder) -> TuneConfig:
+    """The config of the run's last attempt."""
+    run.record()
+    return TuneConfig.model_validate(json.loads((run.path / LAUNCH).read_text())["config"])
+
+
+def _train(job: Job, hands: Hands, state: RunState) -> Trained:
+    run = job.folder
+    if state.status != "trained" or not state.last:
+        attempt = Attempt(
+            number=len(state.attempts) + 1,
+            first_step=(state.last.step if state.last else 0) + 1,
+            processes=job.processes,
+            device=job.device,
+            started=now(),
+        )
+        run.set_aside()
+        shutil.rmtree(run.path / "trainer", ignore_errors=True)
+        started = state.variant(status="running", detail="", attempts=(*state.attempts, attempt))
+        run.close([], started)
+        _run(job, hands, attempt.number, started)
+    state = run.state()
+    if state.status != "trained":
+        raise WorkerLost(f"{run.name} ended at step {state.step} of {state.steps}: `just resume {run.name}` goes on.")
+    from training.tuning.model import publish_tuned
+
+    model = publish_tuned(job, state)
+    run.close([], state.variant(status="finished", model=str(model.ref)))
+    shutil.rmtree(run.path / "trainer", ignore_errors=True)
+    return Trained(run.record(), model, fresh=True)
+
+
+def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
+    """Train in this process, or in several."""
+    launch = Launch(attempt=attempt, start=state.last)
+    _tell(job, launch.model_dump())
+    if job.processes == 1:
+        _train_process(job, launch, hands)
+        return
+    if launched(hands.command(job)):
+        ended = job.folder.state()
+        if ended.status == "diverged":
+            raise BadInput(ended.detail)
+        if ended.status == "stopped":
+            from training.runs.callbacks import Interrupted
+
+            raise Interrupted(ended.detail)
+
+
+def _tell(job: Job, launch: dict[str, Any]) -> None:
+    told = {"launch": launch, "config": job.config.model_dump(mode="json"), "leader": leader()}
+    with written(job.folder.path / LAUNCH) as partial:
+        partial.write_text(json.dumps(told))
+
+
+def tune_launched(name: str, home: Home, hands: Hands) -> None:
+    """One of several processes, as `launch.json` in the run's folder says."""
+    told = json.loads((RunFolder(home, name).path / LAUNCH).read_text())
+    die_with(told["leader"])
+    job = plan(TuneConfig.model_validate(told["config"]), home)
+    _train_process(job, Launch.model_validate(told["launch"]), hands)
+
+
+def _train_process(job: Job, launch: Launch, hands: Hands) -> None:
+    from training.tuning.session import Session
+
+    Session(job, launch, hands).train()
