@@ -165,7 +165,7 @@ def resume_main(name: str, fields: list[str], home: Home) -> int:
 
 
 def rank_main(argv: list[str]) -> int:
-    """One of several processes of a run: `RUN HOME`, started by torch's launcher."""
+    """One of several processes of a run: `RUN HOME`, started by `composer -n`."""
     tune_launched(argv[0], Home.open(argv[1]), hands())
     return 0
 
@@ -194,7 +194,7 @@ def hands() -> Hands:
 
 
 def _command(job: Job) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.processes}"]
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(job.processes)]
     return [*launcher, "-m", "configs", "tune-rank", job.config.name, str(job.home.root)]
 
 

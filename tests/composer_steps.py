@@ -13,7 +13,7 @@ from model_toys import VOCABULARY, toy_batch, toy_model
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from training.models import composer_model
+from training.models import composer_model, sharding
 from training.models.build import build
 from training.models.language_model import LanguageModel
 from training.models.objectives import objective, objective_for
@@ -75,7 +75,7 @@ def train(strategy: str, family: str) -> dict:
         seed=1,
     )
     if strategy == "fsdp2":
-        composer_model.check_sharded(model)
+        sharding.check_sharded(model)
     trainer.fit()
     weights = dict(model.named_parameters())
     whole = {n: w.full_tensor() if isinstance(w, DTensor) else w for n, w in weights.items()}

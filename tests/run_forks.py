@@ -7,6 +7,7 @@
 The server reads command lines and forks for each: what runs is the verb's own main, as `python -m configs` runs it.
 """
 
+import importlib
 import json
 import os
 import socket
@@ -46,8 +47,10 @@ folder.RunFolder.close = close
 
 
 FORKED_RANKS = """
-import run_ranks, training.runs.pretrain as pretrain
-pretrain.launched = run_ranks.launched
+import run_ranks, sys
+for name in ("training.runs.pretrain", "training.tuning.tune"):
+    if name in sys.modules:
+        sys.modules[name].launched = run_ranks.launched
 """
 
 
@@ -115,11 +118,19 @@ class Done:
         return (said or lines or [""])[-1]
 
 
+PRETRAINING = ("training.runs.session", "configs.pretrain")
+TUNING = ("training.tuning.session", "configs.tune")
+
+
 class Forks:
+    def __init__(self, modules: tuple[str, ...] = PRETRAINING) -> None:
+        """`modules` are imported once, for all processes."""
+        self._modules = modules
+
     def __enter__(self) -> "Forks":
         self._folder = tempfile.TemporaryDirectory()
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *self._modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._server.stdin
         assert self._server.stdout
@@ -146,9 +157,8 @@ class Forks:
 def serve() -> None:
     import torch
 
-    import training.runs.session  # noqa: F401 - imported once, for all
-    from configs import pretrain  # noqa: F401
-
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     torch.set_num_threads(1)
     for line in sys.stdin:
         told = json.loads(line)

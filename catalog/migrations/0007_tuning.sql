@@ -12,6 +12,22 @@ CREATE OR REPLACE VIEW dataset_rows AS SELECT * FROM store.dataset_rows;
 -- The sample id of a dataset's row in `batches`: negative, while those of packed tokens are positive.
 CREATE OR REPLACE MACRO row_sample(of_row) AS -1 - ('0x' || left(of_row, 15))::BIGINT;
 
+-- As before, for samples of tokens alone: rows of datasets have negative ids.
+CREATE OR REPLACE VIEW consumed AS
+WITH lengths AS (SELECT tokens_id, max(sequence_length) AS sequence_length FROM store.tokens GROUP BY tokens_id), parts AS (
+    SELECT b.run, b.attempt, b.step, b.rank, b.sample_id, s.tokens_id, s.domain, s.doc_id, s.sample_start, s.doc_start,
+        s.length, l.sequence_length // sample_divisor(b.sample_id) AS size,
+        sample_part(b.sample_id) * (l.sequence_length // sample_divisor(b.sample_id)) AS part_start
+    FROM (FROM store.batches WHERE sample_id > 0) b
+    JOIN store.samples s ON s.sample_id = whole_sample(b.sample_id)
+    JOIN lengths l ON l.tokens_id = s.tokens_id
+), clipped AS (
+    SELECT *, greatest(sample_start, part_start) AS low, least(sample_start + length, part_start + size) AS high FROM parts
+)
+SELECT run, attempt, step, rank, sample_id, tokens_id, domain, doc_id, low - part_start AS sample_start,
+    doc_start + low - sample_start AS doc_start, high - low AS length
+FROM clipped WHERE low < high;
+
 -- The rows of datasets that a run consumed.
 CREATE OR REPLACE VIEW consumed_rows AS
 SELECT b.run, b.attempt, b.step, b.rank, b.sample_id, r.dataset, r.version, r.row_id, r.kind, r.lang, r.source, r.line,

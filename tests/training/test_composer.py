@@ -40,9 +40,10 @@ def test_what_cannot_be_is_refused():
     from model_toys import toy_model
 
     from training.models.build import build
-    from training.models.composer_model import PretrainedModel, check_sharded, composer_precision, parallelism
+    from training.models.composer_model import PretrainedModel, composer_precision, parallelism
     from training.models.language_model import LanguageModel
     from training.models.objectives import objective_for
+    from training.models.sharding import check_sharded
 
     with pytest.raises(BadInput, match="needs a GPU"):
         composer_precision("bf16", "cpu")

@@ -25,7 +25,7 @@ from composer.core import Algorithm, Callback, DataSpec, Event, State
 from composer.loggers import Logger
 from composer.models import ComposerModel
 from composer.utils.parallelism import FSDP2Config
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 from catalog.errors import BadInput
@@ -171,12 +171,3 @@ def parallelism(strategy: Strategy, tensor_parallel: int = 1, reshard: bool = Tr
     if tensor_parallel > 1:
         raise BadInput("tensor_parallel: Composer 0.32 does not offer it with FSDP2. Take tensor_parallel=1.")
     return None if strategy == "ddp" else {"fsdp": FSDP2Config(reshard_after_forward=reshard)}
-
-
-def check_sharded(model: nn.Module) -> None:
-    """Raises BadInput where a weight is not a DTensor: FSDP2 was asked for, and DDP would train instead."""
-    from torch.distributed.tensor import DTensor
-
-    whole = [name for name, weight in model.named_parameters() if not isinstance(weight, DTensor)]
-    if whole:
-        raise BadInput(f"FSDP2 is not on: {len(whole)} weights are whole, {whole[0]} the first.")

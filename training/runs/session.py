@@ -30,7 +30,6 @@ from training.models.composer_model import (
     ClipGradients,
     PretrainedModel,
     TokenSchedule,
-    check_sharded,
     composer_precision,
     data_spec,
     parallelism,
@@ -40,6 +39,7 @@ from training.models.export import weights_of
 from training.models.language_model import LanguageModel
 from training.models.objectives import objective
 from training.models.optimizers import adamw
+from training.models.sharding import check_sharded
 from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
 from training.runs.folder import Checkpoint, RunFolder, RunState, state_hash, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes

@@ -23,8 +23,10 @@ from training.runs.outlets import check_loggers
 from training.tokenizers.load import LoadedTokenizer, load_tokenizer
 from training.tuning.config import KINDS, Rate, TuneConfig, rate_of
 from training.tuning.examples import Examples, Source, encode, read_rows, unpaired
+from training.tuning.models import check_targets
 from training.tuning.order import Feed, arrange
 from training.tuning.replay import Pretraining, mixture_of
+from training.tuning.rewards import check_pattern
 from training.tuning.template import Chat, load_chat
 
 ADAPTER = "adapter"
@@ -76,6 +78,11 @@ class Job:
             return self.config.strategy
         return "fsdp2" if parameters(self.shape) >= SHARDED_FROM and self.processes > 1 else "ddp"
 
+    @property
+    def sharded(self) -> bool:
+        """Whether weights are dealt out to the processes."""
+        return self.strategy == "fsdp2" and self.processes > 1
+
     @cached_property
     def tokenizer(self) -> LoadedTokenizer:
         """The parent's, for bytes of tokens."""
@@ -89,7 +96,9 @@ class Job:
     def pretraining(self) -> Pretraining | None:
         """Pretraining text to read or to measure by."""
         wanted = self.config.replays or self.config.forgetting_rows
-        return Pretraining(self.home, self.mixture, self.config.max_length) if self.mixture and wanted else None
+        if not self.mixture or not wanted:
+            return None
+        return Pretraining(self.home, self.mixture, self.config.max_length, self.processes)
 
     @cached_property
     def feed(self) -> Feed:
@@ -235,13 +244,12 @@ def _same_tokens(mixture: Mixture | None, home: Home, folder: Path) -> bool:
 
 
 def _check(job: Job) -> None:
-    config = job.config
+    config, too_long = job.config, job.train.left_out.get("too_long", 0)
+    if too_long and config.too_long == "stop":
+        raise BadInput(f"{too_long:,} rows of {job.dataset.ref} are longer than max_length={config.max_length} tokens.")
     if not job.train.examples:
         why = ", ".join(f"{count:,} {reason}" for reason, count in job.train.left_out.items())
         raise BadInput(f"no row of {job.dataset.ref} can be read ({why}): raise max_length, or look at the rows.")
-    too_long = job.train.left_out.get("too_long", 0)
-    if too_long and config.too_long == "stop":
-        raise BadInput(f"{too_long:,} rows of {job.dataset.ref} are longer than max_length={config.max_length} tokens.")
     if job.shape.family not in ("llama", "qwen", "gpt2") and config.method != "classifier":
         raise BadInput(f"{config.method} needs a causal model; {job.parent.ref} is of the family {job.shape.family}.")
     if config.freeze_layers > job.shape.layers:
@@ -254,6 +262,8 @@ def _check(job: Job) -> None:
         raise BadInput("adapter.kind=qlora needs a GPU and bitsandbytes. Take adapter.kind=lora on a CPU.")
     if config.method == "kto" and rows_at_once(job) < 2:
         raise BadInput("kto compares the rows of a micro-batch: at least two rows at a time are wanted.")
+    check_targets(job.parent_folder, config.adapter.targets)
+    check_pattern(config.grpo.pattern)
     _check_batch(job)
     _check_partners(job)
     assert job.feed.steps

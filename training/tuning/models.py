@@ -3,6 +3,7 @@
 >>> hf = load(job)
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,15 @@ import torch
 from catalog.errors import BadInput
 from training.models.language_model import block_list
 from training.tuning.config import AdapterConfig
-from training.tuning.job import Job
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
-HEADS = ("score", "classifier", "head")
-"""Layers of a classifier that start at random and are trained whole beside an adapter."""
+    from training.tuning.job import Job
 
 
-def load(job: Job) -> "PreTrainedModel":
+def load(job: "Job") -> "PreTrainedModel":
     """The parent in fp32 (QLoRA: 4 bits), ready to be trained; a classifier's head is drawn from the seed."""
     kwargs: dict[str, Any] = {"dtype": torch.float32}
     if job.config.adapter.kind == "qlora":
@@ -66,7 +65,7 @@ def freeze(model: "PreTrainedModel", layers: int) -> None:
         block.requires_grad_(False)
 
 
-def adapter_of(job: Job) -> "PeftConfig | None":
+def adapter_of(job: "Job") -> "PeftConfig | None":
     """PEFT's config of the adapter; None where all weights are trained."""
     from peft import LoraConfig, PrefixTuningConfig, TaskType
 
@@ -85,14 +84,19 @@ def adapter_of(job: Job) -> "PeftConfig | None":
     )
 
 
-def check_targets(job: Job, model: "PreTrainedModel") -> None:
-    """Raises BadInput where an adapter is asked for on layers that the model has not."""
+def check_targets(folder: Path, targets: Sequence[str]) -> None:
+    """Raises BadInput where an adapter is asked for on layers that the model in a folder has not."""
+    if not targets:
+        return
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     linear = {name.rpartition(".")[2] for name, module in model.named_modules() if _is_linear(module)}
-    unknown = sorted(set(job.config.adapter.targets) - linear)
+    unknown = sorted(set(targets) - linear)
     if unknown:
-        raise BadInput(
-            f"adapter.targets: the model has no layers {', '.join(unknown)}. It has {', '.join(sorted(linear))}."
-        )
+        has = ", ".join(sorted(linear))
+        raise BadInput(f"adapter.targets: the model has no layers {', '.join(unknown)}. It has {has}.")
 
 
 def _is_linear(module: torch.nn.Module) -> bool:

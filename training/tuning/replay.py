@@ -27,14 +27,14 @@ Ids = NDArray[np.int64]
 class Pretraining:
     """The samples of a mixture, cut to a tuning run's rows."""
 
-    def __init__(self, home: Home, mixture: Mixture, length: int) -> None:
+    def __init__(self, home: Home, mixture: Mixture, length: int, processes: int = 1) -> None:
         """`length`: tokens of a row; samples are cut to the largest power of two that it holds."""
         packed = mixture.tokens[0].sequence_length
         self.mixture, self.length = mixture, length
         self._divisor = divisor_for(packed, length)
         self.tokens = packed // self._divisor
         """Tokens of a replayed row."""
-        self._dataset = MixtureDataset(mixture, packed, home.root / "cache")
+        self._dataset = MixtureDataset(mixture, packed * processes, home.root / "cache")
 
     def ids(self, seed: int) -> Ids:
         """Every part of every sample that the mixture reads, once, in an order of its own."""

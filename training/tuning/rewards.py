@@ -40,12 +40,17 @@ def code_of(written: str) -> str:
     return found[1] if found else written
 
 
-def rewards(names: tuple[str, ...], pattern: str, passes: Passes | None) -> list[Reward]:
-    """The rewards of a run. Raises BadInput for a pattern that is none, and for code without a sandbox."""
+def check_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern, compiled. Raises BadInput."""
     try:
-        form = re.compile(pattern)
+        return re.compile(pattern)
     except re.error as error:
         raise BadInput(f"grpo.pattern={pattern!r} is no regular expression: {error}.") from error
+
+
+def rewards(names: tuple[str, ...], pattern: str, passes: Passes | None) -> list[Reward]:
+    """The rewards of a run. Raises BadInput for a pattern that is none, and for code without a sandbox."""
+    form = check_pattern(pattern)
     if "code" in names and not passes:
         raise BadInput("the reward code needs a sandbox, which the recipe hands down.")
 

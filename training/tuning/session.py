@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from catalog.progress import stage_progress
 from training.loader.batches import IGNORED, Batch
+from training.models.sharding import check_sharded
 from training.runs.callbacks import Diverged
 from training.runs.folder import RunState
 from training.runs.outlets import opened
 from training.runs.recording import Rows as Record
 from training.tuning.batches import Rows
 from training.tuning.job import Job
-from training.tuning.models import check_targets, load
+from training.tuning.models import load
 from training.tuning.order import Packed, arrange
 from training.tuning.rewards import rewards
 from training.tuning.tape import UNUSED, Keeper, Tape, named
@@ -43,7 +44,6 @@ class Session:
         self.job, self.launch, self.hands = job, launch, hands
         self.run, self.steps = job.folder, job.feed.steps
         self.model = load(job)
-        check_targets(job, self.model)
         self.rows = Rows(
             [*job.train.examples, *job.heldout.examples],
             [*job.feed.rows, *self._held_rows()],
@@ -82,6 +82,8 @@ class Session:
         passes = self.hands.passes
         self.trainer = trainer_for(self.job, self.model, self.rows, self._tape, self._keeper, first, passes)
         self.trainer.name_rows = self._named
+        if self.job.sharded:
+            self._keeper.check = lambda: check_sharded(self.trainer.model)
         try:
             path = str(self.job.home.root / start.path) if start else None
             self.trainer.train(resume_from_checkpoint=path)

@@ -119,6 +119,8 @@ class Keeper(TrainerCallback):
         self.steps, self.evaluate_every, self.processes = steps, evaluate_every, processes
         self.measure: Callable[[int], None] = lambda step: None
         """Scores held-out rows; set once the trainer is there."""
+        self.check: Callable[[], None] = lambda: None
+        """Called once weights are where they will be trained."""
         self.asked = 0
         self.stopped = False
         self._saved_at, self._saved_tokens = time.monotonic(), tape.tokens
@@ -127,6 +129,7 @@ class Keeper(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Listen for signals; before the first step, measure where it starts from."""
+        self.check()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
         if not state.global_step:

@@ -321,7 +321,7 @@ def _arguments(job: Job, kind: type, **own: Any) -> Any:
     config, cpu = job.config, job.device == "cpu"
     each = rows_at_once(job)
     fsdp = {"fsdp": True, "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT"}}
-    return kind(
+    made = kind(
         output_dir=str(job.folder.path / "trainer"),
         per_device_train_batch_size=each,
         per_device_eval_batch_size=min(each, EVALUATED_AT_ONCE),
@@ -348,9 +348,34 @@ def _arguments(job: Job, kind: type, **own: Any) -> Any:
         dataloader_drop_last=True,
         dataloader_pin_memory=not cpu,
         ddp_find_unused_parameters=False,
-        **(fsdp if job.strategy == "fsdp2" and job.processes > 1 else {}),
+        **(fsdp if job.sharded else {}),
         **own,
     )
+    if cpu and job.processes > 1:
+        _without_numbers(made)
+    if job.sharded and cpu:
+        _shard_on_cpus(made)
+    return made
+
+
+def _without_numbers(arguments: TrainingArguments) -> None:
+    """Accelerate numbers CPUs (`cpu:1`), and torch loads no state to such a device: say plain `cpu` from here on."""
+    from accelerate.state import PartialState
+
+    plain = torch.device("cpu")
+    PartialState().device = arguments.__dict__["_setup_devices"] = plain  # what `arguments.device` has computed
+
+
+def _shard_on_cpus(arguments: TrainingArguments) -> None:
+    """Accelerate 1.15 shards on accelerators alone, and trains with DDP on CPUs without a word: say it beforehand."""
+    from accelerate import FullyShardedDataParallelPlugin
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType, TorchDynamoPlugin
+
+    given: dict[str, Any] = dict(arguments.fsdp_plugin_args or {})
+    state = AcceleratorState(cpu=True, dynamo_plugin=TorchDynamoPlugin(), _from_accelerator=True)
+    PartialState().distributed_type = state.distributed_type = DistributedType.FSDP
+    state.fsdp_plugin = FullyShardedDataParallelPlugin(**given)
 
 
 def names_of_rows(rows: Rows, chosen: Sequence[int]) -> str:

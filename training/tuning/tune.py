@@ -23,6 +23,8 @@ from training.tuning.config import TuneConfig
 from training.tuning.job import Job, plan
 
 Change = Callable[[TuneConfig], TuneConfig]
+SHARDED_OPTIMIZER = "optimizer.bin"
+"""What accelerate names it; else it is optimizer.pt."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,19 @@ def _go_on(job: Job, hands: Hands, step: int = 0) -> Trained:
         raise BadInput(
             f"{run.name} diverged. {state.detail} Begin another run with a lower learning_rate, or go back with step=N."
         )
-    return _train(job, hands, back_to(run, state, step) if step else state)
+    state = back_to(run, state, step) if step else state
+    _check_optimizer(job, state)
+    return _train(job, hands, state)
+
+
+def _check_optimizer(job: Job, state: RunState) -> None:
+    """A sharded run's optimizer is saved in another form: transformers would begin with an empty one in silence."""
+    if not state.last or state.status == "trained":
+        return
+    sharded = (job.home.root / state.last.path / SHARDED_OPTIMIZER).exists()
+    if sharded != job.sharded:
+        now = "several processes and strategy=fsdp2" if sharded else "one process, or strategy=ddp"
+        raise BadInput(f"the checkpoint after step {state.last.step} of {job.config.name} goes on with {now} only.")
 
 
 def _own(run: RunFolder) -> TuneConfig:
