@@ -158,6 +158,8 @@ def plan(config: TuneConfig, home: Home) -> Job:
     parent = find(home, "models", config.parent)
     parse_ref(config.name)
     check_loggers(config.loggers)
+    if config.checkpoint.mirror:
+        raise BadInput("checkpoint.mirror is for pretraining: tuning runs stay in their home.")
     if config.method == "distill" and not config.distill.teacher:
         raise BadInput("distill needs a teacher: teacher=NAME@VERSION, a model of the home.")
     folder = home.artifact("models", parent.name, parent.version)

@@ -21,7 +21,7 @@ from catalog.locks import remove
 from catalog.progress import Bar
 from training.runs.callbacks import Diverged, Interrupted
 from training.runs.config import CheckpointConfig
-from training.runs.folder import Checkpoint, RunFolder, superseded
+from training.runs.folder import Checkpoint, RunFolder, state_hash, superseded
 from training.runs.recording import Rows
 
 RENAMED = {
@@ -194,6 +194,7 @@ class Keeper(TrainerCallback):
             samples=read[1],
             path=self.run.home.relative(path),
             bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            hash=state_hash(path),
             heldout_loss=next((value for name, value in self.tape.heldout.items() if name.endswith("/loss")), None),
         )
         state = self.run.state()

@@ -15,10 +15,10 @@ from catalog.errors import BadInput, WorkerLost
 from catalog.home import Home, written
 from catalog.locks import hold, lock_of
 from catalog.records import find, now, same_or_conflict
-from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
+from training.runs.folder import LAUNCH, Attempt, Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.launching import die_with, launched, leader
-from training.runs.pretrain import LAUNCH, Trained, back_to
+from training.runs.pretrain import Trained, back_to
 from training.tuning.config import TuneConfig
 from training.tuning.job import Job, plan
 
@@ -93,6 +93,8 @@ def _go_on(job: Job, hands: Hands, step: int = 0) -> Trained:
             f"{run.name} diverged. {state.detail} Begin another run with a lower learning_rate, or go back with step=N."
         )
     state = back_to(run, state, step) if step else state
+    if state.last:
+        run.check(state.last)
     _check_optimizer(job, state)
     return _train(job, hands, state)
 
