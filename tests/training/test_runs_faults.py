@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from run_forks import ask, batches, counts, weights, words
+from run_forks import FORKED_RANKS, ask, batches, counts, weights, words
 from safetensors.torch import load_file
 from tokens_toys import write_tokenizer
 
@@ -101,7 +101,8 @@ def test_bad_input_ends_with_one_line_and_leaves_nothing(copy, forks):
     assert not (copy.root / "runs" / "bad").exists() or not list((copy.root / "runs" / "bad").glob("*/*"))
 
 
-def test_a_full_disk_is_said_and_a_resume_goes_on(toy_runs, forks, tmp_path):
+@pytest.mark.parametrize(("more", "plant"), [((), ""), (("strategy=fsdp2", "nproc=2"), FORKED_RANKS)])
+def test_a_full_disk_is_said_and_a_resume_goes_on(toy_runs, forks, tmp_path, more, plant):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], capture_output=True).returncode:
@@ -110,11 +111,11 @@ def test_a_full_disk_is_said_and_a_resume_goes_on(toy_runs, forks, tmp_path):
         home = _on(disk, toy_runs)
         little = shutil.disk_usage(disk).used + (1 << 20)  # less than a checkpoint
         subprocess.run(["mount", "-o", f"remount,size={little}", disk], check=True)
-        done = forks.run(*words(home, "full", "max_steps=4", "checkpoint.every_steps=2"), home=home)
+        done = forks.run(*words(home, "full", "max_steps=4", "checkpoint.every_steps=2", *more), home=home, plant=plant)
         assert done.status == 2, done.err
         assert "disk is full" in done.err
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-        assert forks.run("resume", "full", home=home).status == 0
+        assert forks.run("resume", "full", home=home, plant=plant).status == 0
         assert {row[0] for row in batches(home, "full")} == {1, 2, 3, 4}
         assert weights(home, "full")
     finally:
