@@ -11,14 +11,14 @@ before either decided about them; one that has a duplicate in either corpus, or 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, JsonValue
 from rich.console import Console
 
 from catalog.commands import Parser
@@ -58,6 +58,8 @@ from training.tokens.job import tokenize
 from training.tokens.texts import left_out
 
 Floats = NDArray[np.float64]
+Task = Callable[[Path], list[dict[str, JsonValue]]]
+"""Scores the model in a folder: rows of `evaluations` (task, metric, value, stderr, n) without the model's name."""
 ARMS = ("docs", "raw")
 
 
@@ -125,8 +127,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def ablate(config: AblateConfig, home: Home, console: Console) -> Record:
-    """Train both arms, score what was held out, compare; what is there already is found."""
+def ablate(config: AblateConfig, home: Home, console: Console, tasks: Sequence[Task] = ()) -> Record:
+    """Train both arms, score what was held out, compare; what is there already is found.
+
+    `tasks` score every model besides; they are circumstance, so a comparison that is there gets no more of them.
+    """
     name = f"{_word(config.a)}-against-{_word(config.b)}"
     identity = config.model_dump(mode="json")
     version = version_for(home, "evaluations", name, "", fingerprint("evaluations", identity, []))
@@ -138,7 +143,8 @@ def ablate(config: AblateConfig, home: Home, console: Console) -> Record:
         console.print(f"{len(held):,} documents are held out and scored", markup=False)
         models = {arm: [_trained(config, arm, seed, home, console) for seed in _seeds(config)] for arm in _arms(config)}
         scores = {arm: [_scored(config, one, held, home) for one in found] for arm, found in models.items()}
-        return _published(config, home, name, version, held, models, scores)
+        rows = [*_rows(held, models, scores), *_task_rows(tasks, models, home)]
+        return _published(config, home, folder, held, models, scores, rows)
 
 
 def held_out(config: AblateConfig, home: Home) -> list[Held]:
@@ -227,14 +233,14 @@ def _scored(config: AblateConfig, model: Record, held: Sequence[Held], home: Hom
 def _published(
     config: AblateConfig,
     home: Home,
-    name: str,
-    version: str,
+    folder: Path,
     held: Sequence[Held],
     models: dict[str, list[Record]],
     scores: dict[str, list[tuple[Floats, Floats]]],
+    rows: list[JsonValue],
 ) -> Record:
     """Files, page, record, catalog."""
-    folder = home.artifact("evaluations", name, version)
+    name, version = folder.parent.name, folder.name
     arms = _arms(config)
     nats = [np.stack([found for found, _ in scores[arm]]) for arm in arms]
     tables = _compared(nats, scores[arms[0]][0][1], held)
@@ -254,7 +260,7 @@ def _published(
         counts={
             "documents": len(held),
             "tables": {title: {k: v._asdict() for k, v in of.items()} for title, of in tables.items()},
-            "evaluations": _rows(held, models, scores),
+            "evaluations": rows,
         },
         created=now(),
     )
@@ -287,6 +293,16 @@ def _rows(held: Sequence[Held], models: dict[str, list[Record]], scores: dict) -
                 row = {"model": model.name, "version": model.version, "task": f"ablate/{domain}", "stderr": None}
                 rows.append({**row, "metric": "bits_per_byte", "value": value, "n": int(mask.sum())})
     return rows
+
+
+def _task_rows(tasks: Sequence[Task], models: dict[str, list[Record]], home: Home) -> list:
+    return [
+        {"model": model.name, "version": model.version, **row}
+        for task in tasks
+        for found in models.values()
+        for model in found
+        for row in task(home.artifact("models", model.name, model.version))
+    ]
 
 
 def _write_scores(path: Path, held: Sequence[Held], models: dict[str, list[Record]], scores: dict) -> None:
