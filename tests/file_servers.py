@@ -101,7 +101,8 @@ class Bucket(Files):
         bucket = self.root / urlsplit(self.path).path.strip("/")
         for key in asked.iter("{http://s3.amazonaws.com/doc/2006-03-01/}Key"):
             self.seen.append(("DELETE", f"/{bucket.name}/{key.text}", ""))
-            (bucket / str(key.text)).unlink()
+            if (bucket / str(key.text)).is_file():  # a key that is not there is no error, as in S3
+                (bucket / str(key.text)).unlink()
         return self.answer(200, b"<DeleteResult/>", {"Content-Type": "application/xml"})
 
 

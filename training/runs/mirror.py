@@ -17,7 +17,7 @@ from catalog.home import Home, partial_name, written
 from catalog.index import put_into_catalog
 from catalog.locks import remove
 from catalog.records import RECORD, Record, load_record
-from training.runs.folder import LAUNCH, Checkpoint, RunFolder, RunState
+from training.runs.folder import CHECKPOINTS, LAUNCH, Checkpoint, RunFolder, RunState
 
 
 class Unreachable(MillraceError, ConnectionError):
@@ -56,8 +56,10 @@ class Elsewhere:
                     self._send(home, folder / name)
             kept = {*named, LAUNCH, RECORD}
             gone = [name for name in there if name not in kept and not name.startswith(tuple(f"{s}/" for s in saved))]
-            if gone:
-                self._system.rm([f"{self._root}/{home.relative(folder)}/{name}" for name in gone])
+            states = f"{CHECKPOINTS}/"  # whole folders, which a disk would keep empty
+            tops = {"/".join(name.split("/")[:2]) if name.startswith(states) else name for name in gone}
+            for name in sorted(tops):
+                self._system.rm(f"{self._root}/{home.relative(folder)}/{name}", recursive=name.startswith(states))
 
     def refuse_another(self, run: RunFolder) -> None:
         """Raise Conflict where the copy is of another run with this name, or of this one gone on with elsewhere."""

@@ -113,10 +113,12 @@ class Session:
         except Diverged as error:
             self._settle()
             self._mark("diverged", str(error), trainer.state)
+            dist.barrier()  # the launcher ends all processes when one has ended
             raise
         except Interrupted as error:
             self._settle()
             self._mark("stopped", str(error), trainer.state)
+            dist.barrier()
             raise
         except Exception:
             self.writing.wait()  # what was taken before it is a checkpoint
