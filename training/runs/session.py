@@ -44,6 +44,7 @@ from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Save
 from training.runs.folder import Checkpoint, RunFolder, RunState, state_hash, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
 from training.runs.job import Job
+from training.runs.memory import keep_freed_memory
 from training.runs.mirror import Elsewhere, Unreachable
 from training.runs.model import WEIGHTS
 from training.runs.outlets import opened
@@ -68,6 +69,7 @@ class Session:
     """This process's part of an attempt."""
 
     def __init__(self, job: Job, launch: Launch, scorer: Scorer | None) -> None:
+        keep_freed_memory()
         self.job, self.launch, self.scorer = job, launch, scorer
         self.config, self.run = job.config, RunFolder(job.home, job.config.run)
         self.steps = job.steps

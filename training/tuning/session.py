@@ -20,6 +20,7 @@ from training.loader.batches import IGNORED, Batch
 from training.models.sharding import check_sharded
 from training.runs.callbacks import Diverged
 from training.runs.folder import RunState
+from training.runs.memory import keep_freed_memory
 from training.runs.outlets import opened
 from training.runs.recording import Rows as Record
 from training.tuning.batches import Rows
@@ -41,6 +42,7 @@ class Session:
 
     def __init__(self, job: Job, launch: Launch, hands: Hands) -> None:
         transformers.logging.set_verbosity_error()
+        keep_freed_memory()
         self.job, self.launch, self.hands = job, launch, hands
         self.run, self.steps = job.folder, job.feed.steps
         self.model = load(job)
