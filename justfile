@@ -124,6 +124,11 @@ tune-classifier *args: (_setup "data" "training")
 merge *args: (_setup "data" "training")
     @{{ python }} -P -m configs merge "$@"
 
+# Answers of a model to a file of prompts: `just generate MODEL PROMPTS.jsonl [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+generate *args: (_setup "data" "serving")
+    @{{ python }} -P -m configs generate "$@"
+
 # Live curves of a run in the terminal: `just watch RUN [--once]`
 [no-cd, no-exit-message]
 watch *args: (_setup "data" "training")

@@ -36,6 +36,7 @@ VERBS = {
     "tune-classifier": "tune.classifier_main",
     "tune-rank": "tune.rank_main",
     "merge": "tune.merge_main",
+    "generate": "generate.main",
     "watch": "watch.main",
     "report": "report.main",
     "ablate": "stories.ablate.main",

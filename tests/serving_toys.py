@@ -1,0 +1,88 @@
+"""A home with a small random model, an adapter and both merged (`from serving_toys import make_home`)."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tokens_toys import write_tokenizer
+
+from catalog.home import Home
+from catalog.records import Record, now, write_record
+
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CONFIG = {
+    "max_position_embeddings": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_size": 128,
+    "dtype": "float32",
+}
+
+
+def add_record(home: Home, name: str, **config: str) -> Path:
+    """A record without files; gives the model's folder."""
+    inputs = (f"models/{config['parent']}",) if "parent" in config else ()
+    record = Record(kind="models", name=name, version="1", inputs=inputs, config=dict(config), fingerprint=name)
+    return write_record(home, record.model_copy(update={"created": now()})).parent
+
+
+def add_shell(home: Home, name: str, template: bool = True, **config: str) -> Path:
+    """A model that looks whole but has no weights: enough for everything before an engine."""
+    folder = add_record(home, name, **config)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"\0" * 1000)
+    if template:
+        (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return folder
+
+
+def add_adapter(home: Home, name: str, parent: str, **settings: object) -> Path:
+    """The settings of an adapter, without weights."""
+    folder = add_record(home, name, kind="adapter", method="sft", parent=parent)
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, **settings}))
+    return folder
+
+
+def make_home(folder: Path) -> Home:
+    """Real small models with random weights: base@1, the adapter lora@1 and merged@1; both talk."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from training.models.build import build
+    from training.models.config import ModelConfig
+    from training.models.export import export
+    from training.tokenizers.load import load_tokenizer
+
+    home = Home.open(folder / "lake")
+    tokenizer = write_tokenizer(folder / "tokenizer", special=("<|im_start|>", "<|im_end|>"))
+    (tokenizer / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"})
+    )
+    (tokenizer / "chat_template.jinja").write_text(TEMPLATE)
+    loaded = load_tokenizer(home, str(tokenizer))
+    shape = ModelConfig(
+        family="llama", layers=2, hidden_size=128, heads=2, kv_heads=2, mlp_size=256, context=256, vocab_size=700
+    ).variant(vocab_size=loaded.vocab_size)
+    hf = build(shape, seed=1, eos_id=loaded.eos_id, pad_id=loaded.pad_id)
+    for weight in hf.parameters():
+        weight.data.mul_(3.0)  # fresh weights repeat one token; larger ones write more
+    (home.root / "models" / "base").mkdir(parents=True)
+    export(hf, home.root / "models" / "base" / "1", tokenizer=tokenizer, precision="fp32")
+    add_record(home, "base")
+    torch.manual_seed(2)
+    adapted = get_peft_model(
+        hf, LoraConfig(r=4, lora_alpha=8, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
+    )  # pyright: ignore
+    adapted.save_pretrained(str(add_record(home, "lora", kind="adapter", method="sft", parent="base@1")))
+    for file in tokenizer.iterdir():
+        shutil.copyfile(file, home.root / "models" / "lora" / "1" / file.name)
+    (home.root / "models" / "merged").mkdir(parents=True)
+    export(adapted.merge_and_unload(), home.root / "models" / "merged" / "1", tokenizer=tokenizer, precision="fp32")
+    add_record(home, "merged")
+    return home
