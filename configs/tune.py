@@ -40,6 +40,8 @@ from training.tuning.tune import Hands, resume, tune, tune_launched
 BASE = "tiny"
 SHOWN = {"loss", "bits_per_byte", "accuracy", "macro_f1", "reward_accuracy", "reward_margin", "margin", "reward"}
 """Of what is measured, what the last lines say; `evaluations` has the rest."""
+DEMO_STEPS = {"dpo": 60, "kto": 60, "reward": 100, "grpo": 30}
+"""Steps of the tiny model on the default datasets, where nothing else is said; sft reads all of them."""
 QUESTIONS, PREFERENCES = "docs-questions", "docs-preferences"
 
 
@@ -65,9 +67,7 @@ def reward() -> TuneConfig:
 
 def grpo() -> TuneConfig:
     """Answers to a prompt against one another, by rewards that can be verified (arXiv 2402.03300)."""
-    return TuneConfig(
-        method="grpo", parent=f"{BASE}-sft", dataset=QUESTIONS, batch_rows=64, max_length=192, max_steps=50
-    )
+    return TuneConfig(method="grpo", parent=f"{BASE}-sft", dataset=QUESTIONS, batch_rows=32, max_length=192)
 
 
 def distill() -> TuneConfig:
@@ -123,6 +123,9 @@ def _configured(verb: str, words: list[str]) -> TuneConfig:
         name, _, value = word.partition("=")
         fields.append(f"{own.get(name, name)}={value}")
     config = set_fields(METHODS[verb](), fields)
+    said = {field.partition("=")[0] for field in fields}
+    if not said & {"dataset", "epochs", "max_steps"} and config.parent.partition("@")[0] in (BASE, f"{BASE}-sft"):
+        config = config.variant(max_steps=DEMO_STEPS.get(verb, 0))
     if not config.dataset:
         raise BadInput(f"which dataset? Write for example: just {verb} {config.parent} dataset=NAME (`just datasets`).")
     return config

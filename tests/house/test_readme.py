@@ -14,12 +14,14 @@ from catalog.home import Home
 from catalog.store import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
-READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md")])
+READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("training/*/README.md")])
 LONG = {
     "build-corpus": "--dry-run",
     "crawl": "--dry-run",
     "tokenize": "--dry-run",
     "pretrain": "--dry-run batch_tokens=1024",
+    "sft": "--dry-run",
+    "dpo": "--dry-run",
     "test": "--collect-only -q",
     "bench": "--help",
     "lock": "--help",

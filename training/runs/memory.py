@@ -17,7 +17,7 @@ KEPT_BYTES = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep what is freed: nothing is mapped by itself, nothing trimmed. Elsewhere than with glibc, nothing."""
+    """Let malloc keep what is freed: nothing is mapped by itself, nothing trimmed. Without glibc, nothing is done."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

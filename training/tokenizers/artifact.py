@@ -32,19 +32,13 @@ from catalog.records import (
 from training.tokenizers.config import CHAT, END, MASK, PAD, UNKNOWN, TokenizerConfig
 from training.tokenizers.fertility import measure
 from training.tokenizers.load import load_peer
+from training.tokenizers.templates import CHATML
 from training.tokenizers.texts import Inputs, Sample, find_texts
 from training.tokenizers.train import train
 
 C = TypeVar("C", bound=Config)
 KIND = "tokenizers"
 FERTILITY = "fertility.json"
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
-    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
-    "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""ChatML (OpenAI, 2022); the end of a turn lies inside the trained part, so that a model learns to stop."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +153,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, config: TokenizerConfig)
         **roles,
     }
     if all(text in others for text in CHAT):
-        settings["chat_template"] = CHAT_TEMPLATE
+        settings["chat_template"] = CHATML
     write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
     write_json(folder / "tokenizer_config.json", settings)
     write_json(folder / "special_tokens_map.json", roles)

@@ -1,0 +1,256 @@
+"""Tuning beside TRL used plainly, and what it does to a model that was pretrained here.
+
+just bench tune                                   # the model tiny of the home, which is made where there is none
+just bench tune --only speed --blocks 3
+just bench tune --model 350m --only speed         # random weights, on a GPU
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from catalog.home import Home
+from catalog.records import versions
+from tests.bench.tables import machine, publish, table
+
+SHARED = Path(os.environ.get("MILLRACE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
+SETS = {
+    "instructions": ("alpaca-en", "alpaca-gpt4-zh", "dolly-hhrlhf-en", "gsm8k-train"),
+    "preferences": ("dpo-en", "dpo-zh"),
+}
+
+
+def main(argv: list[str]) -> None:
+    """Measure, print and publish."""
+    parser = argparse.ArgumentParser(prog="just bench tune", description=__doc__)
+    parser.add_argument("--model", default="tiny", help="a model of the home")
+    parser.add_argument("--blocks", type=int, default=3, help="how often the two take turns")
+    parser.add_argument("--steps", type=int, default=12, help="steps of a turn")
+    parser.add_argument("--only", choices=("", "speed", "quality"), default="", help="one part")
+    parser.add_argument("--turn", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    home = Home.open()
+    if options.turn:
+        print("turn", *(_ours if options.turn == "ours" else _plain)(home, options))
+        return
+    said = f"just bench tune {' '.join(argv)}".strip()
+    _make_ready(home, options.model)
+    if options.only != "quality":
+        publish("Tuning: speed", said, machine() + "\n\n" + _beside(options))
+    if options.only != "speed":
+        publish(
+            "Tuning: what is learnt and what is forgotten", said, machine() + "\n\n" + _quality(home, options.model)
+        )
+
+
+def _make_ready(home: Home, model: str) -> None:
+    from configs import pretrain
+    from data.instructions.config import DatasetConfig
+    from data.instructions.prepare import prepare
+
+    if not versions(home, "models", model):
+        pretrain.main([model, "--home", str(home.root)])
+    for kind, names in SETS.items():
+        files = tuple(str(SHARED / kind / f"{name}.jsonl") for name in names)
+        prepare(DatasetConfig(name=f"bench-{kind}", input=files), home)
+
+
+# ── speed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _beside(options: argparse.Namespace) -> str:
+    """Processes of their own in turn: tokens a second of each, and the most memory."""
+    found: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
+    for _ in range(options.blocks):
+        for turn, values in found.items():
+            words = ["-m", "tests.bench", "tune", "--turn", turn, "--model", options.model]
+            words += ["--steps", str(options.steps)]
+            out = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
+            speed, peak = next(line for line in out.splitlines() if line.startswith("turn ")).split()[1:]
+            values.append((float(speed), float(peak)))
+    middle = {turn: statistics.median(speed for speed, _ in values) for turn, values in found.items()}
+    rows = [
+        [
+            "Millrace" if turn == "ours" else "TRL used plainly",
+            f"{middle[turn]:,.0f}",
+            f"{middle[turn] / middle['plain']:.3f}",
+            f"{max(peak for _, peak in values):,.0f} MB",
+        ]
+        for turn, values in found.items()
+    ]
+    note = (
+        f"SFT of `{options.model}`, 8 rows a step, the same rows in the same order, none packed; medians of "
+        f"{options.blocks} turns of {options.steps} steps, in processes of their own, without the first two. "
+        "Both keep freed memory (`training/runs/memory.py`). Aim: within 3 %."
+    )
+    return table(["", "tokens / core-second", "of plain", "peak memory"], rows) + "\n\n" + note
+
+
+def _config(options: argparse.Namespace):
+    from training.tuning.config import TuneConfig
+
+    return TuneConfig.model_validate(
+        {
+            "run": f"bench-{os.getpid()}",
+            "parent": options.model,
+            "dataset": "bench-instructions",
+            "packing": False,
+            "max_steps": options.steps,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "heldout_rows": 0,
+            "forgetting_rows": 0,
+        }
+    )
+
+
+def _ours(home: Home, options: argparse.Namespace) -> tuple[float, float]:
+    from configs.tune import hands
+    from training.runs.curves import read_curves
+    from training.tuning import tape
+    from training.tuning.tune import tune
+
+    config, ended, real = _config(options), list[float](), tape.Tape.step_ended
+
+    def step_ended(self, step, values):
+        ended.append(_now())
+        return real(self, step, values)
+
+    tape.Tape.step_ended = step_ended
+    try:
+        tune(config, home, hands(), "bench")
+        series = read_curves(home, config.name).series
+    finally:
+        for kind in ("runs", "models"):
+            shutil.rmtree(home.root / kind / config.name, ignore_errors=True)
+    tokens = series["tokens"][-1][1] - series["tokens"][1][1]
+    return tokens / (ended[-1] - ended[1]), _peak_mb()
+
+
+def _plain(home: Home, options: argparse.Namespace) -> tuple[float, float]:
+    """SFTTrainer with a dataset of tokens and labels, as its documentation has it."""
+    from datasets import Dataset
+    from transformers import PrinterCallback, TrainerCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from training.runs.memory import keep_freed_memory
+    from training.tuning.job import plan
+    from training.tuning.models import load
+
+    keep_freed_memory()
+    job = plan(_config(options), home)
+    examples = [job.train.examples[row.examples[0]] for row in job.feed.rows]
+    rows = [{name: ids.tolist() for name, ids in example.arrays.items()} for example in examples]
+    ended: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            ended.append(_now())
+
+    cpu = job.device == "cpu"
+    with tempfile.TemporaryDirectory() as folder:
+        config = SFTConfig(
+            folder,
+            per_device_train_batch_size=8,
+            max_steps=options.steps,
+            learning_rate=1e-4,
+            lr_scheduler_type="constant",
+            bf16=not cpu,
+            use_cpu=cpu,
+            gradient_checkpointing=False,
+            shuffle_dataset=False,
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            report_to="none",
+            max_length=None,
+            train_sampling_strategy="sequential",
+        )
+        trainer = SFTTrainer(
+            load(job),
+            config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=job.chat.tokenizer,
+            callbacks=[Clock()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    padded = [max(example.tokens for example in examples[at : at + 8]) * 8 for at in range(0, len(examples), 8)]
+    return sum(padded[2:]) / (ended[-1] - ended[1]), _peak_mb()
+
+
+def _now() -> float:
+    """On a CPU its own seconds, which neighbours do not change; on a GPU the clock's."""
+    import torch
+
+    return time.perf_counter() if torch.cuda.is_available() else time.process_time()
+
+
+def _peak_mb() -> float:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+# ── quality ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SFT_STEPS, DPO_STEPS = 80, 60
+
+
+def _quality(home: Home, model: str) -> str:
+    """SFT with and without replay, then DPO: held-out rows, and bits a byte of pretraining text."""
+    from configs.tune import hands
+    from training.runs.curves import read_curves
+    from training.tuning.config import TuneConfig
+    from training.tuning.tune import tune
+
+    for kind in ("runs", "models"):
+        for path in (home.root / kind).glob("bench-*"):
+            shutil.rmtree(path)
+    runs = {
+        "SFT, no replay": {"run": "bench-sft-0", "replay": {"share": 0.0}},
+        "SFT, 10 % replay": {"run": "bench-sft-10", "replay": {"share": 0.1}},
+        "SFT, 20 % replay": {"run": "bench-sft-20", "replay": {"share": 0.2}},
+        "DPO of that with 10 %": {
+            "run": "bench-dpo",
+            "method": "dpo",
+            "parent": "bench-sft-10",
+            "dataset": "bench-preferences",
+            "max_steps": DPO_STEPS,
+            "batch_rows": 8,
+        },
+    }
+    rows = []
+    for name, fields in runs.items():
+        given = {"parent": model, "dataset": "bench-instructions", "max_steps": SFT_STEPS, "epochs": 2, **fields}
+        config = TuneConfig.model_validate({**given, "forgetting_rows": 32, "heldout_rows": 128})
+        tune(config, home, hands(), "bench")
+        series = read_curves(home, config.name).series
+        own = "bench-preferences" if config.method == "dpo" else "bench-instructions"
+        shown = ("loss", "reward_accuracy", "reward_margin") if config.method == "dpo" else ("loss",)
+        told = ", ".join(_moved(series, f"heldout/{own}/{metric}", metric) for metric in shown)
+        domains = [metric for metric in series if metric.endswith("/bits_per_byte") and own not in metric]
+        rows.append([name, told, *(_moved(series, metric, "") for metric in sorted(domains))])
+    columns = ["", "held-out rows", *(metric.split("/")[1] for metric in sorted(domains))]
+    note = (
+        f"Before → after {SFT_STEPS} (DPO: {DPO_STEPS}) steps of 8 rows. The columns on the right are bits a byte of "
+        "held-out text that the base was pretrained on: what grows there is forgotten. SFT reads English and Chinese "
+        "Alpaca, Dolly and GSM8K, DPO the two `dpo` sets."
+    )
+    return table(columns, rows) + "\n\n" + note
+
+
+def _moved(series: dict, metric: str, name: str) -> str:
+    values = [value for _, value in series[metric]]
+    return f"{name} {values[0]:.3f} → {values[-1]:.3f}".strip()
