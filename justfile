@@ -129,6 +129,11 @@ merge *args: (_setup "data" "training")
 generate *args: (_setup "data" "serving")
     @{{ python }} -P -m configs generate "$@"
 
+# A model behind vLLM's OpenAI API: `just serve MODEL [port=8000] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+serve *args: (_setup "data" "serving")
+    @{{ python }} -P -m configs serve "$@"
+
 # Live curves of a run in the terminal: `just watch RUN [--once]`
 [no-cd, no-exit-message]
 watch *args: (_setup "data" "training")

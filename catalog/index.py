@@ -25,6 +25,7 @@ from catalog.rows import (
     Row,
     checkpoint_rows,
     dataset_row,
+    endpoint_row,
     evaluation_rows,
     fields_of,
     mixture_rows,
@@ -209,6 +210,7 @@ def _register(con: duckdb.DuckDBPyConnection, home: Home, records: Iterable[Reco
     insert_rows(con, "datasets", [dataset_row(record) for record in fresh if record.kind == "datasets"])
     insert_rows(con, "models", [model_row(record) for record in fresh if record.kind == "models"])
     insert_rows(con, "evaluations", [row for record in fresh for row in evaluation_rows(record)])
+    insert_rows(con, "endpoints", [endpoint_row(record) for record in fresh if record.kind == "endpoints"])
     for table in dict.fromkeys(rule.table for rule in REGISTERED):
         paths = [path for record in fresh for path in _paths(home, record, table) if home.relative(path) not in there]
         if paths:

@@ -80,6 +80,17 @@ def model_row(record: Record) -> Row:
     return {"model": record.name, "version": record.version, **fields, "path": path}
 
 
+def endpoint_row(record: Record) -> Row:
+    """A start of an endpoint; whether it is up is asked for, not kept."""
+    return {
+        "endpoint": record.name,
+        "model": record.config.get("model"),
+        "version": record.config.get("version"),
+        "url": record.counts.get("url"),
+        "started_at": moment(record.created),
+    }
+
+
 def dataset_row(record: Record) -> Row:
     """An instruction or preference set."""
     counts = {name: record.counts.get(name) for name in ("kind", "rows", "train", "held_out", "dropped", "failed")}

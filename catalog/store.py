@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import duckdb
 
-from catalog import migrations
+from catalog import endpoints, migrations
 from catalog.errors import BadInput, Busy, Damaged, NotFound
 from catalog.home import Home
 from catalog.locks import hold
@@ -74,6 +74,7 @@ class Catalog:
         try:
             catalog = cls(home, con, read_only)
             catalog._attach() if read_only else catalog._prepare()
+            con.execute(f"SET VARIABLE endpoints_up = {texts(endpoints.up(home))}::VARCHAR[]")
         except BaseException:
             con.close()
             raise

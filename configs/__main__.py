@@ -37,6 +37,7 @@ VERBS = {
     "tune-rank": "tune.rank_main",
     "merge": "tune.merge_main",
     "generate": "generate.main",
+    "serve": "serve.main",
     "watch": "watch.main",
     "report": "report.main",
     "ablate": "stories.ablate.main",

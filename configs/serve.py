@@ -1,0 +1,67 @@
+"""`just serve`: a model of the home behind vLLM's OpenAI API, on record while it answers. Ctrl-C stops it.
+
+just serve tiny-sft                              on http://127.0.0.1:8000
+just serve tiny-lora@2 port=8001 context=1024    an adapter, over its parent
+MILLRACE_API_KEY=… just serve tiny-sft host=0.0.0.0
+just serve tiny-sft --dry-run                    the whole config, and what would be started
+
+`just sql "FROM endpoints"` says what is up.
+"""
+
+import json
+import shlex
+import signal
+import sys
+from types import FrameType
+
+from catalog.commands import Parser
+from catalog.config import set_fields
+from catalog.home import Home
+from serving.chat import check_template
+from serving.endpoint import KEY, Job, ServeConfig, command, plan, running
+
+
+def main(argv: list[str]) -> int:
+    """Serve until Ctrl-C or SIGTERM, or say what would be done."""
+    parser = Parser(
+        prog="just serve",
+        usage="just serve MODEL [field=value …] [--dry-run]",
+        description=f"{__doc__}\nFields and their values: just serve MODEL --dry-run.",
+    )
+    parser.add_argument("model", help="a model of the home, name or name@version")
+    parser.add_argument("words", nargs="*", metavar="field=value", help="port, host, name, context, precision, …")
+    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be started; do nothing")
+    parser.add_home()
+    arguments = parser.parse_args(argv)
+    config = set_fields(ServeConfig(model=arguments.model), arguments.words)
+    job = plan(config, Home.open(arguments.home))
+    if arguments.dry_run:
+        print(f"{config.model_dump_json(indent=1)}\nengine   {job.settings}\nruns     {shlex.join(command(job))}")
+        return 0
+    if warning := check_template(job.target):
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"engine   {job.settings}\nstarting {job.target.model.ref}, which takes half a minute or more", flush=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with running(job) as endpoint:
+            print(f"ready    {job.url}, as endpoint {job.name}; log {endpoint.log}\ntry      {curl(job)}", flush=True)
+            endpoint.wait()
+    except KeyboardInterrupt:
+        print("stopped")
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def curl(job: Job) -> str:
+    """A command that gets an answer."""
+    asked: dict[str, object] = {"model": job.name, "max_tokens": 64}
+    if job.target.template:
+        path, asked["messages"] = "chat/completions", [{"role": "user", "content": "What is this?"}]
+    else:
+        path, asked["prompt"] = "completions", "This is"
+    key = f' -H "Authorization: Bearer ${KEY}"' if job.api_key else ""
+    said = shlex.quote(json.dumps(asked))
+    return f"curl -s {job.url}/v1/{path}{key} -H 'Content-Type: application/json' -d {said}"
