@@ -126,6 +126,31 @@ def test_greedy_answers_are_those_of_transformers(models: Home, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_in_bf16_other_tokens_are_taken_only_where_the_best_two_are_within_rounding(models: Home, tmp_path: Path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = [row for row in ROWS if "prompt" in row][:-1]
+    found = answers(models, "merged", prompts_file(tmp_path, *rows), "token_ids=true", "precision=bf16")
+    folder = models.artifact("models", "merged", "1")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    load = AutoModelForCausalLM.from_pretrained
+    exact, rounded = load(folder).eval(), load(folder, dtype=torch.bfloat16).eval()
+    same = total = 0
+    for row, given in zip(found, rows, strict=True):
+        ids, taken = tokenizer.encode(given["prompt"]), row["token_ids"]
+        with torch.no_grad():
+            wanted, other = (
+                hf(torch.tensor([ids + taken])).logits[0, len(ids) - 1 : -1].float() for hf in (exact, rounded)
+            )
+        gap = wanted.max(-1).values - wanted[torch.arange(len(taken)), torch.tensor(taken)]
+        rounding = (wanted - other).abs().max(-1).values  # of transformers' own bf16
+        assert (gap <= 2 * rounding).all(), (gap.tolist(), rounding.tolist())
+        same, total = same + int((gap == 0).sum()), total + len(taken)
+    assert same > 0.8 * total
+
+
+@pytest.mark.slow
 def test_an_adapter_answers_as_the_merged_model(models: Home, tmp_path: Path):
     path = prompts_file(tmp_path, *ROWS)
     adapted = answers(models, "lora", path, f"out={tmp_path}/lora.jsonl")
