@@ -198,7 +198,6 @@ def test_prefix_tuning_learns_a_prefix_alone(home, answering):
         parent="answering",
         dataset="said",
         adapter={"kind": "prefix", "virtual_tokens": 4},
-        packing=False,
         max_steps=6,
         learning_rate=1e-2,
     )

@@ -162,9 +162,15 @@ class TuneConfig(Config):
         return self.run or f"{self.parent.partition('@')[0]}-{self.method}"
 
     @property
+    def packs(self) -> bool:
+        """Whether rows hold several conversations; virtual tokens come with an attention mask, which knows none."""
+        learns_rows = self.method in ("sft", "distill") and not self.on_policy
+        return learns_rows and self.packing and self.adapter.kind != "prefix"
+
+    @property
     def replays(self) -> bool:
-        """Whether pretraining text is read besides."""
-        return self.method in ("sft", "distill") and self.replay.share > 0 and self.packing and not self.on_policy
+        """Whether pretraining text is read besides: it fills rows of its own among packed ones."""
+        return self.packs and self.replay.share > 0
 
     @property
     def on_policy(self) -> bool:

@@ -88,10 +88,6 @@ class Job:
         """The parent's, for bytes of tokens."""
         return load_tokenizer(self.home, str(self.parent_folder))
 
-    @property
-    def packs(self) -> bool:
-        return self.config.packing and self.config.method in ("sft", "distill") and not self.config.on_policy
-
     @cached_property
     def pretraining(self) -> Pretraining | None:
         """Pretraining text to read or to measure by."""
@@ -112,7 +108,7 @@ class Job:
             epochs=config.epochs,
             max_steps=config.max_steps,
             seed=config.seed,
-            pack_to=config.max_length if self.packs else 0,
+            pack_to=config.max_length if config.packs else 0,
             replay=replays.ids(config.seed) if replays else None,
             replay_share=config.replay.share if replays else 0.0,
         )

@@ -58,7 +58,7 @@ def _summary(seen: Curves, record: Record) -> Html:
     seconds = sum(value for _, value in seen.series.get("seconds", []))
     tiles = [
         ("Steps", f"{seen.step:,}", f"of {state.steps:,}"),
-        ("Rows", count(state.samples), f"{config['batch_rows']} a step"),
+        ("Rows", count(state.samples), "of datasets and replayed text"),
         ("Loss", measured(seen.last("loss")), "last step"),
         ("Rate", f"{config['learning_rate']:g}", "at its highest"),
         ("Time", duration(seconds), "in steps"),
@@ -81,7 +81,8 @@ def _heldout(seen: Curves) -> Html:
         group, _, name = metric.removeprefix("heldout/").partition("/")
         if metric.startswith("heldout/") and name not in ("tokens", "rows", "perplexity"):
             first, last = points[0][1], points[-1][1]
-            rows.append([group, name, f"{first:.4g}", f"{last:.4g}", f"{last - first:+.4g}" if len(points) > 1 else ""])
+            said = "pretraining text, all" if group == "all" else group
+            rows.append([said, name, f"{first:.4g}", f"{last:.4g}", f"{last - first:+.4g}" if len(points) > 1 else ""])
     lead = "Rows of the dataset that no step reads, and pretraining text: what is lost there is forgotten."
     shown = html_table(columns, rows, "Held out") if rows else el("p", "Nothing was held out.", cls="muted")
     return section("heldout", SECTIONS["heldout"], lead, shown)

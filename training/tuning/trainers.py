@@ -173,9 +173,9 @@ def _sft(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | Non
 
 def packed_rows(job: Job, rows: Rows) -> PackedRows:
     """The collator of conversations."""
-    masked = job.config.adapter.kind == "prefix"  # virtual tokens come with the attention mask
+    packs = job.config.packs
     replayed = job.pretraining.read if job.pretraining and job.config.replays else None
-    return PackedRows(rows, job.config.max_length if job.packs and not masked else 0, replayed, masked)
+    return PackedRows(rows, job.config.max_length if packs else 0, replayed, masked=not packs)
 
 
 def _logits(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | None) -> Any:
