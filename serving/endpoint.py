@@ -23,8 +23,8 @@ from pathlib import Path
 from pydantic import Field, JsonValue
 
 from catalog.config import Config
-from catalog.endpoints import healthy
-from catalog.errors import BadInput, MillraceError
+from catalog.endpoints import answers, healthy
+from catalog.errors import BadInput, Busy, MillraceError
 from catalog.home import Home
 from catalog.ids import parse_ref
 from catalog.index import put_into_catalog
@@ -100,15 +100,18 @@ class Endpoint:
 
 
 def plan(config: ServeConfig, home: Home) -> Job:
-    """Check everything that can be checked without an engine. Raises BadInput or NotFound."""
+    """Check everything that can be checked without an engine. Raises BadInput, NotFound or Busy."""
     target = resolve(home, config.model)
     settings = settings_for(config.engine, shape_of(target))
     parse_ref(f"{config.name or target.model.name}@1")
     api_key = os.environ.get(KEY, "")
     if not _loopback(config.host) and not api_key:
         raise BadInput(f"host={config.host} can be reached from outside: set {KEY} to a secret, or serve on 127.0.0.1.")
+    job = Job(config, home, target, settings, api_key)
+    if answers(home, job.name):
+        raise Busy(f"the endpoint {job.name} is up already: give another name=…, or stop it.")
     _check_port(config)
-    return Job(config, home, target, settings, api_key)
+    return job
 
 
 def _loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ from serving_toys import add_adapter, add_shell, make_home
 from toys import millrace
 
 from catalog.endpoints import answers, up
-from catalog.errors import BadInput
+from catalog.errors import BadInput, Busy
 from catalog.home import Home
 from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
@@ -108,6 +108,7 @@ def status(home: Home) -> list[tuple]:
 
 
 def test_an_endpoint_is_up_while_process_and_server_are(home: Home):
+    add_shell(home, "base")
     server = HTTPServer(("127.0.0.1", 0), Well)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
@@ -121,6 +122,8 @@ def test_an_endpoint_is_up_while_process_and_server_are(home: Home):
     assert status(home) == [("chat", "base", "1", url, "down")]  # a server answers there, and it is another's
     with hold(lock):
         assert status(home) == [("chat", "base", "1", url, "up")]
+        with pytest.raises(Busy, match="the endpoint chat is up already"):
+            plan(ServeConfig(model="base", name="chat", port=free_port()), home)
         server.shutdown()
         server.server_close()
         assert status(home)[0][-1] == "down"
