@@ -18,7 +18,7 @@ from pathlib import Path
 
 from catalog.home import Home
 from catalog.records import versions
-from tests.bench.tables import machine, publish, table
+from tests.bench.tables import publish, table
 
 SHARED = Path(os.environ.get("MILLRACE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
 SETS = {
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
     said = f"just bench tune {' '.join(argv)}".strip()
     _make_ready(home, options.model)
     if options.only != "quality":
-        publish("Tuning: speed", said, machine() + "\n\n" + _beside(options))
+        publish("Tuning: speed", said, _beside(options))
     if options.only != "speed":
         publish(
             "Tuning: what is learnt and what is forgotten", said, machine() + "\n\n" + _quality(home, options.model)
