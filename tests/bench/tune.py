@@ -45,9 +45,7 @@ def main(argv: list[str]) -> None:
     if options.only != "quality":
         publish("Tuning: speed", said, _beside(options))
     if options.only != "speed":
-        publish(
-            "Tuning: what is learnt and what is forgotten", said, machine() + "\n\n" + _quality(home, options.model)
-        )
+        publish("Tuning: what is learnt and what is forgotten", said, _quality(home, options.model))
 
 
 def _make_ready(home: Home, model: str) -> None:
