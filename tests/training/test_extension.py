@@ -39,7 +39,7 @@ def pair():
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.text(st.sampled_from("水磨坊river the,，。\n  12") | st.characters(), max_size=80))
+@given(st.text(st.sampled_from("水磨坊river the,，。\n  12") | st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_new_ids_apart_are_the_old_ids(pair, text):
     old, extended = pair
     check_cuts(old, extended, [text])

@@ -227,13 +227,13 @@ class Keeper(TrainerCallback):
 
     def _due(self, step: int) -> bool:
         every = self.config
+        if every.every_steps and step % every.every_steps == 0:
+            return True
+        if not every.every_tokens and not every.every_minutes:
+            return False
         late = bool(every.every_minutes) and (time.monotonic() - self._saved_at) / 60 >= every.every_minutes
-        read = self.tape.tokens - self._saved_tokens
-        return (
-            (bool(every.every_steps) and step % every.every_steps == 0)
-            or (bool(every.every_tokens) and read * self.processes >= every.every_tokens)
-            or (bool(every.every_minutes) and _any_process(late, self.processes))
-        )
+        read = (self.tape.tokens - self._saved_tokens) * self.processes
+        return _any_process(late or bool(every.every_tokens and read >= every.every_tokens), self.processes)
 
 
 def check_loss(loss: torch.Tensor, step: int, name_rows: Callable[[], str]) -> None:
