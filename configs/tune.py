@@ -184,7 +184,10 @@ def merge_main(argv: list[str]) -> int:
     parser.add_home()
     arguments = parser.parse_args(argv)
     home = Home.open(arguments.home)
-    record, fresh = merge(home, arguments.model, arguments.name.removeprefix("name="))
+    field, equals, name = arguments.name.partition("=")
+    if arguments.name and (field != "name" or not equals):
+        raise BadInput(f"not a field of merge: {arguments.name!r}. Write name=…")
+    record, fresh = merge(home, arguments.model, name)
     if not fresh:
         print(f"{record.ref} is there already, from the same adapter: nothing to do.")
     print(f"model    {home.artifact(record.kind, record.name, record.version)}")

@@ -96,6 +96,8 @@ def test_kto_learns_from_single_answers(home, answering, dataset):
     tuned(home, run=run, method="kto", parent="answering", dataset=dataset, max_steps=12, epochs=9)
     margins = measured(home, run, f"heldout/{dataset}/reward_margin")
     assert margins[-1] > margins[0] + 1
+    rows = ask(home, f"SELECT DISTINCT count(*) FROM batches WHERE run = '{run}' GROUP BY step")
+    assert rows == [(8,)]  # both sides of a preference that are in one step are on record
 
 
 def test_a_reward_model_tells_good_from_bad_and_grpo_follows_it(home, answering):
@@ -105,6 +107,8 @@ def test_a_reward_model_tells_good_from_bad_and_grpo_follows_it(home, answering)
     how = {"rewards": ["format"], "model": "judge", "generations": 4, "completion_tokens": 8}
     done = tuned(home, run="judged", **fields, grpo=how, max_steps=2)
     assert "models/judge@1" in done.run.inputs
+    with pytest.raises(BadInput, match="writes no text"):
+        tuned(home, run="x", dataset="asked", parent="judge")
     with pytest.raises(BadInput, match="is no reward model"):
         tuned(home, run="x", **fields, grpo={**how, "model": "base"})
 
@@ -182,6 +186,10 @@ def test_an_adapter_leaves_its_base_and_merges_to_the_same_logits(home, answerin
     record, fresh = merge(home, run)
     assert fresh
     assert record.counts["logit_difference"]["largest"] < 1e-4
+    settings = json.loads((home.root / "models" / record.name / "1" / "config.json").read_text())
+    assert len(settings["eos_token_id"]) == 2  # the end of a turn, and of a text
+    with pytest.raises(BadInput):
+        merge(home, run, "a/b")
     assert merge(home, run) == (record, False)
     after = weights(home, "answering")
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -112,7 +112,7 @@ ANSWERS = ("chosen_ids", "rejected_ids", "completion_ids")
 
 
 def _example(row: Source, read: Reader, chat: Chat, classes: Sequence[str]) -> tuple[Example | None, str]:
-    said = [part for name, part in row.parts.items() if name not in ("tools", "label", "class")]
+    said = [part for name, part in row.parts.items() if name not in ("label", "class")]
     if chat.special_in(said):
         return None, "special_token"
     try:
@@ -121,8 +121,10 @@ def _example(row: Source, read: Reader, chat: Chat, classes: Sequence[str]) -> t
         raise BadInput(f"{row.place}: {error}") from error
     if "labels" in arrays and not (arrays["labels"] != IGNORED).any():
         return None, "nothing_to_learn"
-    if any(name in arrays and not len(arrays[name]) for name in ANSWERS):
+    if any(name in arrays and not len(arrays[name]) for name in ANSWERS) or rest.get("answer") == "":
         return None, "empty_answer"
+    if "answer" in rest and _tools(row):  # TRL would ask without them
+        return None, "with_tools"
     return Example(arrays, rest, row_sample_id(row.row_id), row.lang, _length(arrays)), ""
 
 

@@ -88,6 +88,12 @@ class Job:
         """The parent's, for bytes of tokens."""
         return load_tokenizer(self.home, str(self.parent_folder))
 
+    @property
+    def group(self) -> str:
+        """The name of the dataset's held-out rows among the domains of pretraining text."""
+        domains = {stream.domain for stream in self.mixture.streams} if self.mixture else set()
+        return f"{self.dataset.name}-rows" if self.dataset.name in {*domains, "all"} else self.dataset.name
+
     @cached_property
     def pretraining(self) -> Pretraining | None:
         """Pretraining text to read or to measure by."""
@@ -163,6 +169,7 @@ def plan(config: TuneConfig, home: Home) -> Job:
         raise BadInput(
             f"{parent.ref} is an adapter: `just merge {parent.ref}` makes a model of it, which can be tuned."
         )
+    _check_writes(parent)
     shape = shape_of(str(folder))
     dataset = find(home, "datasets", config.dataset)
     chat = load_chat(folder, config.template)
@@ -282,9 +289,17 @@ def _check_batch(job: Job) -> None:
         )
 
 
+def _check_writes(model: Record) -> None:
+    """Raises BadInput for a model that gives numbers for a text."""
+    kind = model.config.get("method") or model.config.get("kind")
+    if kind in ("reward", "classifier"):
+        raise BadInput(f"{model.ref} is a {kind} model, which writes no text: take the model that it was made from.")
+
+
 def _check_partners(job: Job) -> None:
     """A teacher must cut text as its student does; a reward model must be one."""
     if job.teacher:
+        _check_writes(job.teacher)
         folder = job.home.artifact("models", job.teacher.name, job.teacher.version)
         if load_tokenizer(job.home, str(folder)).fingerprint != job.tokenizer.fingerprint:
             raise BadInput(f"the teacher {job.teacher.ref} has another tokenizer than {job.parent.ref}.")

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from catalog.errors import BadInput, Damaged
 from catalog.home import Home
+from catalog.ids import parse_ref
 from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, next_version, now, write_record
@@ -86,6 +87,8 @@ def merge(home: Home, ref: str, name: str = "") -> tuple[Record, bool]:
     if record.config.get("kind") != ADAPTER:
         raise BadInput(f"{record.ref} is no adapter: it has its own weights already.")
     name = name or f"{record.name}-merged"
+    if parse_ref(name).version:
+        raise BadInput(f"name={name}: a version is given by the home. Write name={parse_ref(name).name}.")
     identity = fingerprint("models", {"merged": str(record.ref), "name": name}, [record.fingerprint])
     with hold(lock_of(home.root / "models" / name)):
         for path in sorted((home.root / "models" / name).glob(f"[!.]*/{RECORD}")):
@@ -107,7 +110,12 @@ def _merged(home: Home, record: Record, name: str, identity: str) -> Record:
     labels = {"reward": 1, "classifier": len(classes) if isinstance(classes, list) else 0}
     below = home.artifact("models", base.name, base.version)
     hf = load_folder(below, labels.get(str(record.config["method"]), 0), dtype=torch.float32)
-    hf.config.pad_token_id = load_chat(folder).tokenizer.pad_token_id
+    chat = load_chat(folder)
+    hf.config.pad_token_id = chat.pad_id
+    hf.config.eos_token_id = list(dict.fromkeys([chat.end_id, chat.eos_id]))  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(classes, list) and classes:
+        hf.config.id2label = {number: str(one) for number, one in enumerate(classes)}
+        hf.config.label2id = {str(one): number for number, one in enumerate(classes)}
     adapted = PeftModel.from_pretrained(hf, str(folder)).eval()  # pyright: ignore[reportArgumentType]
     ids = torch.arange(16)[None] * 7919 % hf.config.vocab_size
     with torch.no_grad():

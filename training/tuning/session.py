@@ -122,7 +122,7 @@ class Session:
 
     def _measure(self, step: int) -> None:
         """Scores of the dataset's held-out rows, and of pretraining text at the start and at the end."""
-        name, method = self.job.dataset.name, self.job.config.method
+        name, method = self.job.group, self.job.config.method
         found: dict[str, float] = {}
         if self.job.heldout.examples:
             if self.job.config.on_policy:
@@ -148,7 +148,7 @@ class Session:
         for start in range(first, len(self.rows.rows), 4):
             batch = collator.batch(self.rows.rows[start : start + 4])
             labels = batch["labels"].numpy()
-            yield self.job.dataset.name, batch, float(sizes[labels[labels != IGNORED]].sum())
+            yield self.job.group, batch, float(sizes[labels[labels != IGNORED]].sum())
 
     def _pretraining_rows(self) -> Iterator[tuple[str, Batch, float]]:
         text = self.job.pretraining

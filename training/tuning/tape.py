@@ -55,8 +55,9 @@ class Tape:
     def batch(self, step: int, inputs: Any) -> None:
         """Take down what a micro-batch holds, and take what is ours out of it."""
         ids, sums = marks_of(inputs)
+        repeated = isinstance(inputs, list)  # on-policy rows come once for every answer and micro-step
         for sample, hashed in zip(ids.tolist(), sums.tolist(), strict=True):
-            if sample and (step, sample) not in self._seen:  # on-policy batches come once for every micro-step
+            if sample and not (repeated and (step, sample) in self._seen):
                 self._seen.add((step, sample))
                 self.rows.batch(
                     step, [self.domains(sample)], np.array([sample], np.int64), np.array([hashed], np.int64)
