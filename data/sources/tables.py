@@ -24,6 +24,8 @@ DATE = ("date", "timestamp", "fetched_at", "crawl_date", "published_at", "publis
 NESTED = ("metadata", "meta")
 """Columns in which url, title and date are looked for when the row has none."""
 
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError)
+"""What pyarrow raises for damaged bytes: a ValueError is a name that is no UTF-8, a KeyError a type it does not know."""
 BATCH_ROWS = 64
 BUFFER_BYTES = 262_144
 
@@ -116,22 +118,18 @@ def _in_utc(moment: datetime) -> datetime | None:
 
 
 def plan_parquet(blob: Blob, span_bytes: int) -> list[tuple[int, int]]:
-    """(row, row group) where spans of about `span_bytes` stored bytes begin."""
+    """(row, row group) where spans of about `span_bytes` unpacked bytes begin."""
     try:
         metadata = pq.ParquetFile(pa.PythonFile(BlobFile(blob))).metadata
-    except (pa.ArrowException, OSError):
+    except DAMAGE:
         return [(0, 0)]  # reading says what is wrong with it
     cuts, row, held = [(0, 0)], 0, 0
     for index in range(metadata.num_row_groups):
         if held >= span_bytes:
             cuts, held = [*cuts, (row, index)], 0
         row += metadata.row_group(index).num_rows
-        held += _stored(metadata.row_group(index))
+        held += metadata.row_group(index).total_byte_size  # a damaged column's metadata ends the process
     return cuts
-
-
-def _stored(group: pq.RowGroupMetaData) -> int:
-    return sum(group.column(index).total_compressed_size for index in range(group.num_columns))
 
 
 def read_parquet(
@@ -142,7 +140,7 @@ def read_parquet(
         return
     try:
         file = pq.ParquetFile(pa.PythonFile(BlobFile(blob)), buffer_size=BUFFER_BYTES, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         yield _unreadable(source, 0, "bad_parquet", error)
         return
     ordinal = span.first
@@ -151,12 +149,14 @@ def read_parquet(
         if span.stop is not None and ordinal >= span.stop:
             return
         stop = ordinal + file.metadata.row_group(index).num_rows
+        end: Exception = EOFError("the row group holds fewer rows than the file says")  # pyarrow tells nobody
         try:
             for row in _group_rows(file, index, columns):
                 yield _row_record(source, ordinal, row, bounds, text_field)
                 ordinal += 1
-        except (pa.ArrowException, OSError) as error:
-            yield from (_unreadable(source, row, "bad_parquet", error) for row in range(ordinal, stop))
+        except DAMAGE as error:
+            end = error
+        yield from (_unreadable(source, row, "bad_parquet", end) for row in range(ordinal, stop))
         ordinal = stop
 
 
@@ -179,16 +179,16 @@ def read_arrow(blob: Blob, source: Source, bounds: ReadBounds, text_field: str =
                 for row in _rows(batch.slice(start, BATCH_ROWS)):
                     yield _row_record(source, ordinal, row, bounds, text_field)
                     ordinal += 1
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         yield _unreadable(source, ordinal, "bad_arrow", error)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[Row | Exception]:
-    """Rows, or what is wrong with one: bytes that are no UTF-8, a list outside its values, a year 300,000."""
+    """Rows, or what is wrong with one: bytes that are no UTF-8, a list outside its values, an unknown type."""
     try:
         batch.validate(full=True)
         yield from _without_nanoseconds(batch).to_pylist()
-    except (ValueError, OverflowError) as error:  # ArrowInvalid and UnicodeDecodeError are ValueErrors
+    except DAMAGE as error:
         if batch.num_rows == 1:
             yield error
             return

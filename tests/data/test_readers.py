@@ -373,6 +373,10 @@ def _sunk(rows: list[dict], put) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+SHORT_GROUP = ["0", "1", "\x80", "𐀀", "0000", "0", "\x800\x80\x82𐀀", "", "00001\x80\x80\x81\x80\x80À\x80𐀀𐀀𐀀𐀀", "\x80"]
+SHORT_GROUP += ["0000\x80\x80𐀀", "\x800\x80\x80\x80"]
+
+
 def _write_stream(table: pa.Table, sink) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=4)
@@ -387,6 +391,7 @@ def _write_stream(table: pa.Table, sink) -> None:
     harm=st.none() | st.tuples(st.integers(0, 10**5), st.binary(min_size=1, max_size=30)),
 )
 @example("arrow", "", ["0"], (628, b"\x00\x06"))  # a batch that asks for more memory than there is
+@example("parquet", "", SHORT_GROUP, (10064, b"\x01"))  # a row group that ends early, without an error
 @settings(max_examples=80, deadline=None)
 def test_law_of_tables(tmp_path_factory, kind, ending, texts, harm):
     """Whole: the texts as they were. Damaged: nothing raises, every ordinal is accounted, spans change nothing."""
