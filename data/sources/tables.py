@@ -25,7 +25,7 @@ NESTED = ("metadata", "meta")
 """Columns in which url, title and date are looked for when the row has none."""
 
 DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError)
-"""What pyarrow raises for damaged bytes: a ValueError is a name that is no UTF-8, a KeyError a type it does not know."""
+"""What pyarrow raises for damaged bytes: a ValueError is a name that is no UTF-8, a KeyError an unknown type."""
 BATCH_ROWS = 64
 BUFFER_BYTES = 262_144
 
