@@ -8,8 +8,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-
 from catalog.errors import BadInput, Conflict
 from catalog.home import Home
 from catalog.ids import key, parse_ref
@@ -20,6 +18,7 @@ from training.models.attention import chosen_kernel
 from training.models.build import shape_of
 from training.models.config import ModelConfig, extended, parameters
 from training.models.objectives import Vocabulary, objective, objective_for
+from training.runs import machine
 from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
 from training.runs.folder import Reading, RunFolder, RunState
@@ -52,20 +51,18 @@ class Job:
     def folder(self) -> RunFolder:
         return RunFolder(self.home, self.config.run)
 
-    @cached_property
+    @property
     def device(self) -> str:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return machine.device()
 
     @property
     def processes(self) -> int:
         """On all machines together."""
-        here = self.config.nproc or (torch.cuda.device_count() if self.device == "cuda" else 1)
-        return here * self.config.nodes
+        return machine.processes(self.config.nproc) * self.config.nodes
 
     @property
     def precision(self) -> str:
-        automatic = "bf16" if self.device == "cuda" else "fp32"
-        return automatic if self.config.precision == "auto" else self.config.precision
+        return machine.precision(self.config.precision)
 
     @property
     def strategy(self) -> str:

@@ -6,6 +6,7 @@ The launcher ends at once on SIGTERM and leaves its processes behind, and on Ctr
 gets a session of its own, and signals go to the processes themselves, which save their state.
 """
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,11 @@ from types import FrameType
 
 import psutil
 
+from catalog.config import Config
+from catalog.errors import BadInput
+from catalog.home import written
 from catalog.locks import process_started
+from training.runs.folder import LAUNCH, RunFolder, RunState
 
 _SLACK_S = 2.0
 _LOOK_EVERY_S = 0.5
@@ -54,3 +59,25 @@ def _watch(pid: int, started: float) -> None:
     while abs((process_started(pid) or 0.0) - started) < _SLACK_S:
         time.sleep(_LOOK_EVERY_S)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell(run: RunFolder, launch: dict, config: Config) -> None:
+    """Write down what an attempt's processes, and the next resume, go by."""
+    told = {"launch": launch, "config": config.model_dump(mode="json"), "leader": leader()}
+    with written(run.path / LAUNCH) as partial:
+        partial.write_text(json.dumps(told))
+
+
+def told(run: RunFolder) -> dict:
+    """What was told last."""
+    return json.loads((run.path / LAUNCH).read_text())
+
+
+def raise_ended(state: RunState) -> None:
+    """Raise what ended a run's processes, as far as its record says it: BadInput or Interrupted."""
+    if state.status == "diverged":
+        raise BadInput(state.detail)
+    if state.status == "stopped":
+        from training.runs.callbacks import Interrupted
+
+        raise Interrupted(state.detail)

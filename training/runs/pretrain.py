@@ -4,7 +4,6 @@
 >>> done.model.ref
 """
 
-import json
 import shlex
 import shutil
 import sys
@@ -13,15 +12,15 @@ from dataclasses import dataclass
 
 from catalog.config import Config
 from catalog.errors import BadInput, WorkerLost
-from catalog.home import Home, written
+from catalog.home import Home
 from catalog.locks import hold, lock_of
 from catalog.records import Record, find, now
 from training.mixtures.reading import load_mixture
 from training.runs.config import RunConfig
-from training.runs.folder import LAUNCH, Attempt, Checkpoint, RunFolder, RunState
+from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.job import Job, changed, check_same, plan
-from training.runs.launching import die_with, launched, leader
+from training.runs.launching import die_with, launched, raise_ended, tell, told
 from training.runs.mirror import Elsewhere
 from training.runs.model import publish_model
 from training.tokens.reading import check_shards
@@ -85,7 +84,7 @@ def pretrain(config: RunConfig, home: Home, hands: Hands, recipe: str = "") -> T
             planned=job.planned,
             readings=(job.reading,),
         )
-        _tell(job, {})
+        tell(run, {}, job.config)
         run.begin(job.identity, job.fingerprint, job.inputs, state)
         return _train(job, hands, state)
 
@@ -158,7 +157,7 @@ def _bring(job: Job, saved: Checkpoint) -> None:
 def _own(run: RunFolder) -> RunConfig:
     """The config of the run's last attempt: its record's, with where and how it ran."""
     run.record()  # raises NotFound with near names
-    return RunConfig.model_validate(json.loads((run.path / LAUNCH).read_text())["config"])
+    return RunConfig.model_validate(told(run)["config"])
 
 
 def _check_hashes(job: Job) -> None:
@@ -233,35 +232,22 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
 def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
     """Train in this process, or in several."""
     launch = {"attempt": attempt, "start": state.last.model_dump() if state.last else None}
-    _tell(job, launch)
+    tell(job.folder, launch, job.config)
     if job.processes == 1:
         train_process(job, launch, hands.scorer)
         return
     for node in range(1, job.config.nodes):
         print(f"on machine {node}: {shlex.join(hands.command(job, node))}", file=sys.stderr)
     if launched(hands.command(job, 0)):
-        ended = job.folder.state()
-        if ended.status == "diverged":
-            raise BadInput(ended.detail)
-        if ended.status == "stopped":
-            from training.runs.callbacks import Interrupted
-
-            raise Interrupted(ended.detail)
-
-
-def _tell(job: Job, launch: dict) -> None:
-    """Write down what the attempt's processes, and the next resume, go by."""
-    told = {"launch": launch, "config": job.config.model_dump(mode="json"), "leader": leader()}
-    with written(job.folder.path / LAUNCH) as partial:
-        partial.write_text(json.dumps(told))
+        raise_ended(job.folder.state())
 
 
 def train_launched(name: str, home: Home, scorer: Scorer | None) -> None:
     """One of several processes, as `launch.json` in the run's folder says."""
     run = RunFolder(home, name)
-    told = json.loads((run.path / LAUNCH).read_text())
-    die_with(told["leader"])
-    train_process(plan(RunConfig.model_validate(told["config"]), home, run.state()), told["launch"], scorer)
+    said = told(run)
+    die_with(said["leader"])
+    train_process(plan(RunConfig.model_validate(said["config"]), home, run.state()), said["launch"], scorer)
 
 
 def train_process(job: Job, launch: dict, scorer: Scorer | None) -> None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.ids import key, parse_ref
@@ -17,6 +15,7 @@ from catalog.records import Record, find, fingerprint
 from training.mixtures.reading import Mixture
 from training.models.build import shape_of
 from training.models.config import ModelConfig, parameters
+from training.runs import machine
 from training.runs.folder import RunFolder
 from training.runs.job import SHARDED_FROM
 from training.runs.outlets import check_loggers
@@ -59,18 +58,17 @@ class Job:
     def parent_folder(self) -> Path:
         return self.home.artifact("models", self.parent.name, self.parent.version)
 
-    @cached_property
+    @property
     def device(self) -> str:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return machine.device()
 
     @property
     def processes(self) -> int:
-        return self.config.nproc or (torch.cuda.device_count() if self.device == "cuda" else 1)
+        return machine.processes(self.config.nproc)
 
     @property
     def precision(self) -> str:
-        automatic = "bf16" if self.device == "cuda" else "fp32"
-        return automatic if self.config.precision == "auto" else self.config.precision
+        return machine.precision(self.config.precision)
 
     @property
     def strategy(self) -> str:

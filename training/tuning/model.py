@@ -23,7 +23,7 @@ from training.models.export import export
 from training.runs.curves import read_curves
 from training.runs.folder import VERSION, RunState
 from training.tuning.job import ADAPTER, Job
-from training.tuning.models import described, load_folder
+from training.tuning.models import described, load_folder, name_classes, outputs_of
 from training.tuning.template import load_chat
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -106,16 +106,14 @@ def _merged(home: Home, record: Record, name: str, identity: str) -> Record:
     )
     if json.loads((folder / ADAPTER_FILES[0]).read_text()).get("peft_type") != "LORA":
         raise BadInput(f"{record.ref} is a prefix: it has no weights that could be folded in. Serve it as it is.")
-    classes = record.config.get("classes")
-    labels = {"reward": 1, "classifier": len(classes) if isinstance(classes, list) else 0}
+    said = record.config.get("classes")
+    classes = [str(one) for one in said] if isinstance(said, list) else []
     below = home.artifact("models", base.name, base.version)
-    hf = load_folder(below, labels.get(str(record.config["method"]), 0), dtype=torch.float32)
+    hf = load_folder(below, outputs_of(str(record.config["method"]), classes), dtype=torch.float32)
     chat = load_chat(folder)
     hf.config.pad_token_id = chat.pad_id
-    hf.config.eos_token_id = list(dict.fromkeys([chat.end_id, chat.eos_id]))  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(classes, list) and classes:
-        hf.config.id2label = {number: str(one) for number, one in enumerate(classes)}
-        hf.config.label2id = {str(one): number for number, one in enumerate(classes)}
+    hf.config.eos_token_id = chat.ends  # pyright: ignore[reportAttributeAccessIssue]
+    name_classes(hf, classes)
     adapted = PeftModel.from_pretrained(hf, str(folder)).eval()  # pyright: ignore[reportArgumentType]
     ids = torch.arange(16)[None] * 7919 % hf.config.vocab_size
     with torch.no_grad():
@@ -151,9 +149,8 @@ def _merged(home: Home, record: Record, name: str, identity: str) -> Record:
 
 
 def _write_model(job: Job, saved: Path, folder: Path, card: str) -> dict[str, Any]:
-    labels = {"reward": 1, "classifier": len(job.classes)}.get(job.config.method, 0)
-    hf = load_folder(saved, labels, dtype=torch.float32)
-    hf.config.eos_token_id = _ends(job)  # pyright: ignore[reportAttributeAccessIssue]
+    hf = load_folder(saved, outputs_of(job.config.method, job.classes), dtype=torch.float32)
+    hf.config.eos_token_id = job.chat.ends  # pyright: ignore[reportAttributeAccessIssue]
     hf.config.pad_token_id = job.chat.tokenizer.pad_token_id
     folder.parent.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(job)
@@ -190,10 +187,6 @@ def _tokenizer(job: Job) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     job.chat.save(folder)
     return folder
-
-
-def _ends(job: Job) -> list[int]:
-    return list(dict.fromkeys([job.chat.end_id, job.chat.eos_id]))
 
 
 def _size(hf: torch.nn.Module) -> int:

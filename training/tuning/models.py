@@ -25,17 +25,27 @@ def load(job: "Job") -> "PreTrainedModel":
     kwargs: dict[str, Any] = {"dtype": torch.float32}
     if job.config.adapter.kind == "qlora":
         kwargs = {"quantization_config": _four_bits(), "dtype": torch.bfloat16}
-    labels = {"reward": 1, "classifier": len(job.classes)}.get(job.config.method, 0)
+    labels = outputs_of(job.config.method, job.classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.config.seed)
         model = load_folder(job.parent_folder, labels, **kwargs)
     model.config.use_cache = False
     model.config.pad_token_id = job.chat.tokenizer.pad_token_id
-    if job.config.method == "classifier":
-        model.config.id2label = dict(enumerate(job.classes))
-        model.config.label2id = {name: number for number, name in enumerate(job.classes)}
+    name_classes(model, job.classes)
     freeze(model, job.config.freeze_layers)
     return model
+
+
+def outputs_of(method: str, classes: Sequence[str]) -> int:
+    """The numbers that a model of this method gives for a whole text; 0: it writes."""
+    return {"reward": 1, "classifier": len(classes)}.get(method, 0)
+
+
+def name_classes(model: "PreTrainedModel", classes: Sequence[str]) -> None:
+    """Say what a classifier's outputs mean; a model of another kind has no classes."""
+    if classes:
+        model.config.id2label = dict(enumerate(classes))
+        model.config.label2id = {name: number for number, name in enumerate(classes)}
 
 
 def load_folder(folder: Path, labels: int = 0, **kwargs: Any) -> "PreTrainedModel":

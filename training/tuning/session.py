@@ -228,7 +228,7 @@ def generate(model: Any, chat: Chat, prompts: Sequence[list[int]], most: int) ->
             do_sample=False,
             temperature=None,
             top_p=None,
-            eos_token_id=[chat.end_id, chat.eos_id],
+            eos_token_id=chat.ends,
             pad_token_id=pad,
             use_cache=True,
         )

@@ -22,6 +22,7 @@ from catalog.progress import Bar
 from training.runs.callbacks import Diverged, Interrupted
 from training.runs.config import CheckpointConfig
 from training.runs.folder import Checkpoint, RunFolder, state_hash, superseded
+from training.runs.machine import device
 from training.runs.recording import Rows
 
 RENAMED = {
@@ -256,6 +257,6 @@ def _note(values: Mapping[str, float]) -> str:
 def _any_process(value: bool, processes: int) -> bool:
     if processes == 1:
         return value
-    flag = torch.tensor([int(value)], device="cuda" if torch.cuda.is_available() else "cpu")
+    flag = torch.tensor([int(value)], device=device())
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag.item())

@@ -46,6 +46,11 @@ class Chat:
         self.end = self._end_of_turn()
         self.end_id = self._id(self.end)
 
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end an answer: of a turn, and of a text."""
+        return list(dict.fromkeys([self.end_id, self.eos_id]))
+
     def special_in(self, parts: object) -> str:
         """A special token that messages or a text write out, which would end a turn in its middle; or nothing."""
         said = json.dumps(parts, ensure_ascii=False)

@@ -200,7 +200,7 @@ def _on_policy(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes
         max_completion_length=how.completion_tokens,
         temperature=how.temperature,
         shuffle_dataset=False,
-        generation_kwargs={"eos_token_id": [job.chat.end_id, job.chat.eos_id]},
+        generation_kwargs={"eos_token_id": job.chat.ends},
     )
     return OnPolicy(
         model,
@@ -252,7 +252,7 @@ def _grpo(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | No
         temperature=how.temperature,
         beta=how.beta,
         shuffle_dataset=False,
-        generation_kwargs={"eos_token_id": [job.chat.end_id, job.chat.eos_id]},
+        generation_kwargs={"eos_token_id": job.chat.ends},
     )
     functions: list[Any] = [as_trl(one) for one in rewards(how.rewards, how.pattern, passes)]
     classes: list[Any] = [None] * len(functions)

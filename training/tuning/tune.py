@@ -4,20 +4,18 @@
 >>> done.model.ref
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from catalog.config import Config
 from catalog.errors import BadInput, WorkerLost
-from catalog.home import Home, written
+from catalog.home import Home
 from catalog.locks import hold, lock_of
 from catalog.records import find, now, same_or_conflict
-from training.runs.folder import LAUNCH, Attempt, Checkpoint, RunFolder, RunState
+from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
-from training.runs.launching import die_with, launched, leader
+from training.runs.launching import die_with, launched, raise_ended, tell, told
 from training.runs.pretrain import Trained, back_to
 from training.tuning.config import TuneConfig
 from training.tuning.job import Job, plan
@@ -69,7 +67,7 @@ def tune(config: TuneConfig, home: Home, hands: Hands, recipe: str = "") -> Trai
             remainders={"rows": job.feed.remainder, **left_out},
         )
         run.path.mkdir(parents=True, exist_ok=True)
-        _tell(job, {})
+        tell(run, {}, job.config)
         run.begin(job.identity, job.fingerprint, job.inputs, state)
         return _train(job, hands, state)
 
@@ -112,7 +110,7 @@ def _check_optimizer(job: Job, state: RunState) -> None:
 def _own(run: RunFolder) -> TuneConfig:
     """The config of the run's last attempt."""
     run.record()
-    return TuneConfig.model_validate(json.loads((run.path / LAUNCH).read_text())["config"])
+    return TuneConfig.model_validate(told(run)["config"])
 
 
 def _train(job: Job, hands: Hands, state: RunState) -> Trained:
@@ -144,32 +142,20 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
 def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
     """Train in this process, or in several."""
     launch = Launch(attempt=attempt, start=state.last)
-    _tell(job, launch.model_dump())
+    tell(job.folder, launch.model_dump(), job.config)
     if job.processes == 1:
         _train_process(job, launch, hands)
         return
     if launched(hands.command(job)):
-        ended = job.folder.state()
-        if ended.status == "diverged":
-            raise BadInput(ended.detail)
-        if ended.status == "stopped":
-            from training.runs.callbacks import Interrupted
-
-            raise Interrupted(ended.detail)
-
-
-def _tell(job: Job, launch: dict[str, Any]) -> None:
-    told = {"launch": launch, "config": job.config.model_dump(mode="json"), "leader": leader()}
-    with written(job.folder.path / LAUNCH) as partial:
-        partial.write_text(json.dumps(told))
+        raise_ended(job.folder.state())
 
 
 def tune_launched(name: str, home: Home, hands: Hands) -> None:
     """One of several processes, as `launch.json` in the run's folder says."""
-    told = json.loads((RunFolder(home, name).path / LAUNCH).read_text())
-    die_with(told["leader"])
-    job = plan(TuneConfig.model_validate(told["config"]), home)
-    _train_process(job, Launch.model_validate(told["launch"]), hands)
+    said = told(RunFolder(home, name))
+    die_with(said["leader"])
+    job = plan(TuneConfig.model_validate(said["config"]), home)
+    _train_process(job, Launch.model_validate(said["launch"]), hands)
 
 
 def _train_process(job: Job, launch: Launch, hands: Hands) -> None:
