@@ -14,6 +14,7 @@ from training.tuning.config import TuneConfig
 from training.tuning.job import plan
 from training.tuning.model import merge
 from training.tuning.models import load_folder
+from training.tuning.template import load_chat
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +144,32 @@ def test_code_that_passes_its_tests_is_rewarded_in_a_sandbox(home, tmp_path):
     how = {"rewards": ["code", "format"], "generations": 2, "completion_tokens": 4, "pattern": ".*"}
     tuned(home, run="coder", method="grpo", dataset="tasks", batch_rows=4, max_steps=1, grpo=how, heldout_rows=2)
     assert ask(home, "SELECT count(*) FROM metrics WHERE run = 'coder' AND name = 'rewards_code_mean'") == [(1,)]
+
+
+def test_prompts_come_with_their_tools_and_every_token_is_counted(home, tmp_path, monkeypatch):
+    from trl.trainer.grpo_trainer import GRPOTrainer
+    from tuning_toys import add_dataset
+
+    said = lambda n: [{"role": "user", "content": f"Rain at {n}?"}, {"role": "assistant", "content": "yes"}]  # noqa: E731
+    tools = [{"type": "function", "function": {"name": "rainfall"}}]
+    add_dataset(home, tmp_path, "tooled", [{"messages": said(n), "tools": tools} for n in range(60)])
+    seen, real = [], GRPOTrainer._generate_and_score_completions
+
+    def watched(self, inputs):
+        made = real(self, inputs)
+        seen.append(made)
+        return made
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", watched)
+    how = {"generations": 2, "completion_tokens": 4}
+    done = tuned(
+        home, run="tooled", method="grpo", dataset="tooled", batch_rows=4, max_length=128, max_steps=2, grpo=how
+    )
+    masks = [sum(int(one[f"{part}_mask"].sum()) for part in ("prompt", "completion")) for one in seen]
+    assert measured(home, "tooled", "tokens") == [masks[0], sum(masks)]
+    assert done.run.counts["tokens"] == sum(masks)
+    chat = load_chat(home.root / "models/tooled/1")
+    assert all("rainfall" in text for text in chat.tokenizer.batch_decode(seen[0]["prompt_ids"]))
 
 
 def test_a_small_model_learns_from_a_large_one(home):

@@ -66,6 +66,18 @@ def test_tools_and_calls_are_rendered(chat):
     assert "<|im_start|>tool" in text
 
 
+def test_rows_with_tools_need_a_template_that_shows_them(folder, tmp_path):
+    path = tmp_path / "bare.jinja"
+    path.write_text(
+        "{% for m in messages %}{{ m.role + ':' + m.content + '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    rows = [row("1", messages=SAID), row("2", messages=SAID, tools=[{"type": "function", "function": {"name": "a"}}])]
+    for method in ("sft", "grpo"):
+        found = encode(rows, method, load_chat(folder, str(path)), 64)
+        assert (len(found.examples), found.left_out) == (1, {"template_without_tools": 1})
+
+
 def test_templates_that_would_train_what_is_not_served_are_refused(folder, tmp_path):
     cases = {
         "{% for m in messages %}{{ m.content }}{% endfor %}": "ends an answer with no special token",
@@ -104,6 +116,13 @@ def test_every_method_has_its_sequences(chat):
     assert good.sample_id == bad.sample_id == dpo.sample_id
     (asked,) = encode([row("b", messages=LONGER)], "grpo", chat, 64).examples
     assert asked.rest == {"prompt": LONGER[:2], "answer": "In the east."}
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    call = {"role": "assistant", "content": "", "tool_calls": tools}
+    called = row("d", messages=[*ASKED, call], tools=tools)
+    (asked,) = encode([called], "grpo", chat, 256).examples
+    assert asked.arrays["prompt_ids"].tolist() == chat.prompt(ASKED, tools) != chat.prompt(ASKED)
+    assert asked.rest["answer"].strip() == '<tool_call>{"name": "weather"}</tool_call>'
+    assert encode([called], "judged", chat, 256).left_out == {"judge_without_tools": 1}
     (topic,) = encode([row("c", text="a mill", **{"class": "b"})], "classifier", chat, 64, ["a", "b"]).examples
     assert topic.rest == {"label": 1}
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from training.loader.batches import IGNORED, Batch, hashes
 from training.tuning.examples import Example
 from training.tuning.order import Packed
+from training.tuning.replay import Pretraining
 
-ON_RECORD = ("sample_ids", "sample_hashes")
-"""What a batch carries besides: [rows, most examples of a row] of ids and of hashes of their tokens, 0 for none."""
-Replayed = Callable[[NDArray[np.int64]], Batch]
+ON_RECORD = ("sample_ids", "sample_hashes", "row_tokens")
+"""What a batch carries besides: [rows, most examples of a row] of ids and of hashes of their tokens, 0 for none; where
+it has no attention mask, [rows] of tokens without padding."""
 
 
 class Rows:
@@ -64,11 +64,12 @@ class Asked:
         self.rows = rows
 
     def __call__(self, found: list[dict[str, int]]) -> list[dict[str, Any]]:
-        """One dict a row: prompt, answer, and what goes on record."""
+        """One dict a row: prompt, answer, the prompt's tokens, and what goes on record."""
         chosen = [self.rows.rows[row["at"]].examples[0] for row in found]
         return [
             {
                 **example.rest,
+                "asked_ids": example.arrays["prompt_ids"].tolist(),
                 "sample_ids": example.sample_id,
                 "sample_hashes": hash_of(example),
             }
@@ -83,8 +84,8 @@ class PackedRows:
     attention mask and no cache of keys. `masked=True` gives an attention mask instead, for rows of one example.
     """
 
-    def __init__(self, rows: Rows, length: int, replayed: Replayed | None = None, masked: bool = False) -> None:
-        """`length`: of every row; 0: of the longest in a batch."""
+    def __init__(self, rows: Rows, length: int, replayed: Pretraining | None = None, masked: bool = False) -> None:
+        """`length`: of every row; 0: of the longest in a batch. `replayed`: what reads pretraining text."""
         self.rows, self.length, self.replayed, self.masked = rows, length, replayed, masked
 
     def __call__(self, found: list[dict[str, int]]) -> Batch:
@@ -112,25 +113,26 @@ class PackedRows:
             "input_ids": torch.from_numpy(ids),
             "labels": torch.from_numpy(labels),
             "position_ids": torch.from_numpy(positions),
+            "row_tokens": torch.tensor(sizes),
             **self.rows.marks(chosen),
         }
         self._replay(batch, chosen)
         if self.masked:
             del batch["position_ids"]
-            ends = torch.tensor(sizes)[:, None]
-            batch["attention_mask"] = (torch.arange(length)[None] < ends).long()
+            batch["attention_mask"] = (torch.arange(length)[None] < batch["row_tokens"][:, None]).long()
         return batch
 
     def _replay(self, batch: Batch, chosen: Sequence[Packed]) -> None:
         places = [number for number, row in enumerate(chosen) if row.replay]
         if not places or not self.replayed:
             return
-        read = self.replayed(np.array([chosen[number].replay for number in places], np.int64))
+        read = self.replayed.read(np.array([chosen[number].replay for number in places], np.int64))
         for name in ("input_ids", "labels", "position_ids"):
             batch[name][places] = read[name]
         starts = batch["position_ids"] == 0
         batch["labels"][places] = batch["labels"][places].masked_fill(starts[places], IGNORED)
         batch["sample_hashes"][places, 0] = read["tokens_hash"]
+        batch["row_tokens"][places] = self.replayed.tokens
 
 
 def classes_collator(pad_id: int) -> Callable[[list[dict[str, Any]]], Batch]:

@@ -81,7 +81,10 @@ def read_rows(home: Home, record: Record, split: str) -> list[Source]:
 
 
 def encode(rows: Sequence[Source], method: str, chat: Chat, max_length: int, classes: Sequence[str] = ()) -> Examples:
-    """Encode every row for a method. `classes`: the labels of a classifier, in the order of its outputs."""
+    """Encode every row for a method: TuneConfig's, `on-policy`, or `judged` (grpo with a reward model).
+
+    `classes`: the labels of a classifier, in the order of its outputs.
+    """
     read = _READERS[method]
     kept, reasons = [], Counter[str]()
     for row in rows:
@@ -121,10 +124,12 @@ def _example(row: Source, read: Reader, chat: Chat, classes: Sequence[str]) -> t
         raise BadInput(f"{row.place}: {error}") from error
     if "labels" in arrays and not (arrays["labels"] != IGNORED).any():
         return None, "nothing_to_learn"
+    if _tools(row) and not chat.shows_tools:
+        return None, "template_without_tools"
+    if _tools(row) and read is _judged:
+        return None, "judge_without_tools"  # TRL renders what a reward model reads
     if any(name in arrays and not len(arrays[name]) for name in ANSWERS) or rest.get("answer") == "":
         return None, "empty_answer"
-    if "answer" in rest and _tools(row):  # TRL would ask without them
-        return None, "with_tools"
     return Example(arrays, rest, row_sample_id(row.row_id), row.lang, _length(arrays)), ""
 
 
@@ -163,11 +168,18 @@ def _labelled(row: Source, chat: Chat, classes: Sequence[str]) -> Values:
 
 
 def _asked(row: Source, chat: Chat, classes: Sequence[str]) -> Values:
-    """The first question of a conversation, and its true answer, for rewards."""
-    messages = _messages(row, "messages")
+    """The first question of a conversation, and its true answer as a model would write it, for rewards."""
+    messages, tools = _messages(row, "messages"), _tools(row)
     first = next(at for at, message in enumerate(messages) if message["role"] == "assistant")
     prompt, answer = messages[:first], str(messages[first].get("content") or "")
-    return {"prompt_ids": _ids(chat.prompt(prompt, _tools(row)))}, {"prompt": prompt, "answer": answer}
+    if messages[first].get("tool_calls"):
+        ids = chat.answer(prompt, messages[first : first + 1], tools)
+        answer = str(chat.tokenizer.decode(ids, skip_special_tokens=True))
+    return {"prompt_ids": _ids(chat.prompt(prompt, tools))}, {"prompt": prompt, "answer": answer}
+
+
+def _judged(row: Source, chat: Chat, classes: Sequence[str]) -> Values:
+    return _asked(row, chat, classes)
 
 
 def _classed(row: Source, chat: Chat, classes: Sequence[str]) -> Values:
@@ -182,6 +194,7 @@ _READERS: dict[str, Reader] = {
     "kto": _labelled,
     "grpo": _asked,
     "on-policy": _asked,
+    "judged": _judged,
     "classifier": _classed,
 }
 

@@ -177,7 +177,8 @@ def plan(config: TuneConfig, home: Home) -> Job:
     )
     mixture = mixture_of(home, parent, config.replay.mixture)
     longest = _longest(config, shape)
-    way = "on-policy" if config.on_policy else config.method
+    way = "judged" if config.method == "grpo" and config.grpo.model else config.method
+    way = "on-policy" if config.method == "distill" and config.on_policy else way
     known = [row for row in sides["held_out"] if not classes or str(row.parts["class"]) in classes]
     job = Job(
         config.variant(max_length=longest + _drawn(config)),

@@ -105,8 +105,9 @@ class Session:
             record.outlets = opened(job.config.name, job.config.loggers, self.run.path)
         own = job.dataset.name
         domains = _Domains(job)
-        read = (start.tokens, start.samples) if start and not rank else (0, 0)
-        return Tape(record, lambda sample: own if sample < 0 else domains.of(sample), *read)
+        tokens, samples = (start.tokens, 0 if rank else start.samples) if start else (0, 0)
+        domain = lambda sample: own if sample < 0 else domains.of(sample)  # noqa: E731
+        return Tape(record, domain, tokens, samples, job.processes)
 
     # ── held-out ──────────────────────────────────────────────────────────────────────────────────────────────────
 

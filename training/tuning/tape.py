@@ -24,6 +24,7 @@ from training.runs.config import CheckpointConfig
 from training.runs.folder import Checkpoint, RunFolder, state_hash, superseded
 from training.runs.machine import device
 from training.runs.recording import Rows
+from training.tuning.batches import ON_RECORD
 
 RENAMED = {
     "grad_norm": "gradient_norm",
@@ -44,9 +45,11 @@ def named(name: str) -> str:
 class Tape:
     """The record of one process."""
 
-    def __init__(self, rows: Rows, domains: Callable[[int], str], tokens: int, samples: int) -> None:
-        """`domains`: the domain of a sample id. `tokens`, `samples`: read before this attempt."""
-        self.rows, self.domains = rows, domains
+    def __init__(
+        self, rows: Rows, domains: Callable[[int], str], tokens: int, samples: int, processes: int = 1
+    ) -> None:
+        """`domains`: the domain of a sample id. Before this attempt all processes read `tokens`, this one `samples`."""
+        self.rows, self.domains, self.processes = rows, domains, processes
         self.tokens, self.samples = tokens, samples
         self._seen: set[tuple[int, int]] = set()
         self._step_tokens = 0
@@ -55,6 +58,7 @@ class Tape:
 
     def batch(self, step: int, inputs: Any) -> None:
         """Take down what a micro-batch holds, and take what is ours out of it."""
+        self._step_tokens += tokens_of(inputs)
         ids, sums = marks_of(inputs)
         repeated = isinstance(inputs, list)  # on-policy rows come once for every answer and micro-step
         for sample, hashed in zip(ids.tolist(), sums.tolist(), strict=True):
@@ -64,14 +68,18 @@ class Tape:
                     step, [self.domains(sample)], np.array([sample], np.int64), np.array([hashed], np.int64)
                 )
                 self.samples += 1
-        self._step_tokens += tokens_of(inputs)
+
+    def written(self, tokens: int) -> None:
+        """Take down the tokens of prompts and of the answers to them, which the model has written."""
+        self._step_tokens += tokens
 
     def step_ended(self, step: int, values: Mapping[str, float]) -> float:
-        """A step was taken; gives tokens a second."""
+        """A step was taken by all processes; gives their tokens a second."""
         now = time.perf_counter()
         taken, self._began = now - self._began, now
-        self.tokens += self._step_tokens
-        speed = self._step_tokens / taken
+        read = _over_processes(self._step_tokens, self.processes)
+        self.tokens += read
+        speed = read / taken
         self._step_tokens, self._seen = 0, set()
         if not self.rows.rank:
             found = {**values, "tokens": self.tokens, "tokens_per_second": speed, "seconds": taken}
@@ -87,20 +95,19 @@ class Tape:
 
 
 def marks_of(inputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Sample ids and hashes of a micro-batch, flat; a batch of tensors loses them."""
+    """Sample ids and hashes of a micro-batch, flat; a batch of tensors loses all that is for the record."""
     if isinstance(inputs, list):
         return tuple(np.array([row[name] for row in inputs], np.int64) for name in ("sample_ids", "sample_hashes"))  # type: ignore[return-value]
-    found = [inputs.pop(name, None) for name in ("sample_ids", "sample_hashes")]
+    ids, sums, _ = (inputs.pop(name, None) for name in ON_RECORD)
     none = np.empty(0, np.int64)
-    return tuple(none if one is None else one.cpu().numpy().ravel() for one in found)  # type: ignore[return-value]
+    return tuple(none if one is None else one.cpu().numpy().ravel() for one in (ids, sums))  # type: ignore[return-value]
 
 
 def tokens_of(inputs: Any) -> int:
-    """Tokens of a micro-batch; of answers that the model writes itself, their prompts are not known here."""
+    """Tokens of a micro-batch without padding; of prompts, 0: they are taken down with their answers."""
     if isinstance(inputs, list):
         return 0
-    ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
-    return int(mask.sum()) if mask is not None else int(ids.numel()) if ids is not None else 0
+    return int(inputs["row_tokens" if "row_tokens" in inputs else "attention_mask"].sum())
 
 
 class Keeper(TrainerCallback):
@@ -165,13 +172,10 @@ class Keeper(TrainerCallback):
         every: list = [files]
         if self.processes > 1:
             every = [None] * self.processes
-            torch.distributed.all_gather_object(every, (files, self.tape.tokens, self.tape.samples))
-            tokens, samples = (sum(part[at] for part in every) for at in (1, 2))
-            every = [part[0] for part in every]
-        else:
-            tokens, samples = self.tape.tokens, self.tape.samples
+            torch.distributed.all_gather_object(every, files)
+        samples = _over_processes(self.tape.samples, self.processes)
         if not self.tape.rows.rank:
-            self._name(step, written, [file for part in every for file in part], (tokens, samples))
+            self._name(step, written, [file for part in every for file in part], samples)
         if self.processes > 1:
             torch.distributed.barrier()
         self._saved_at, self._saved_tokens = time.monotonic(), self.tape.tokens
@@ -183,7 +187,7 @@ class Keeper(TrainerCallback):
         if step % self.evaluate_every == 0 or step >= self.steps:
             self.measure(step)
 
-    def _name(self, step: int, written: Path, files: list[tuple[Path, int]], read: tuple[int, int]) -> None:
+    def _name(self, step: int, written: Path, files: list[tuple[Path, int]], samples: int) -> None:
         for file in written.rglob("*"):
             sync(file)
         path = self.run.path / "checkpoints" / f"step-{step:08d}"
@@ -192,8 +196,8 @@ class Keeper(TrainerCallback):
         os.replace(written, path)
         saved = Checkpoint(
             step=step,
-            tokens=read[0],
-            samples=read[1],
+            tokens=self.tape.tokens,
+            samples=samples,
             path=self.run.home.relative(path),
             bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
             hash=state_hash(path),
@@ -234,7 +238,7 @@ class Keeper(TrainerCallback):
         if not every.every_tokens and not every.every_minutes:
             return False
         late = bool(every.every_minutes) and (time.monotonic() - self._saved_at) / 60 >= every.every_minutes
-        read = (self.tape.tokens - self._saved_tokens) * self.processes
+        read = self.tape.tokens - self._saved_tokens
         return _any_process(late or bool(every.every_tokens and read >= every.every_tokens), self.processes)
 
 
@@ -255,8 +259,13 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 def _any_process(value: bool, processes: int) -> bool:
+    return bool(_over_processes(value, processes))
+
+
+def _over_processes(value: int, processes: int) -> int:
+    """The sum over all processes."""
     if processes == 1:
         return value
-    flag = torch.tensor([int(value)], device=device())
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())
+    summed = torch.tensor([int(value)], device=device())
+    torch.distributed.all_reduce(summed)
+    return int(summed.item())

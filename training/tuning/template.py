@@ -10,6 +10,7 @@ tokens by itself, with the line that opens the answer, and then the answer. Toke
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +51,12 @@ class Chat:
     def ends(self) -> list[int]:
         """The tokens that end an answer: of a turn, and of a text."""
         return list(dict.fromkeys([self.end_id, self.eos_id]))
+
+    @cached_property
+    def shows_tools(self) -> bool:
+        """Whether the template writes out the tools that could be called."""
+        asked, tool = [{"role": "user", "content": "a"}], {"type": "function", "function": {"name": "b"}}
+        return self.prompt(asked, [tool]) != self.prompt(asked)
 
     def special_in(self, parts: object) -> str:
         """A special token that messages or a text write out, which would end a turn in its middle; or nothing."""

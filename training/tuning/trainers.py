@@ -43,7 +43,7 @@ class Recorded:
     keeper: Keeper
     name_rows: Callable[[], str]
     ordered = True
-    """Whether rows are read as they stand; on-policy trainers repeat each for its answers by themselves."""
+    """Whether rows are read as they stand; trainers that write repeat each for its answers by themselves."""
 
     def training_step(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Take down, then train; a loss that is not finite ends the run before the optimizer's step."""
@@ -95,16 +95,27 @@ class Reward(Recorded, RewardTrainer):
     """A number for a whole text."""
 
 
-class Grpo(Recorded, GRPOTrainer):
+class Writing(Recorded):
+    """A method that learns from what the model writes, to prompts as they were counted: TRL would leave out tools."""
+
+    ordered = False
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._asked = [row["asked_ids"] for row in inputs]
+        made = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        self.tape.written(int(made["prompt_mask"].sum() + made["completion_mask"].sum()))
+        return made
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return self._asked, None, {}
+
+
+class Grpo(Writing, GRPOTrainer):
     """Answers to a prompt against one another."""
 
-    ordered = False
 
-
-class OnPolicy(Recorded, DistillationTrainer):
+class OnPolicy(Writing, DistillationTrainer):
     """A teacher's word on what the student writes."""
-
-    ordered = False
 
 
 class Classifier(Recorded, Trainer):
@@ -174,7 +185,7 @@ def _sft(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | Non
 def packed_rows(job: Job, rows: Rows) -> PackedRows:
     """The collator of conversations."""
     packs = job.config.packs
-    replayed = job.pretraining.read if job.pretraining and job.config.replays else None
+    replayed = job.pretraining if job.config.replays else None
     return PackedRows(rows, job.config.max_length if packs else 0, replayed, masked=not packs)
 
 
