@@ -12,6 +12,7 @@ from tokens_toys import samples_of
 from catalog.home import Home
 from training.loader.batches import hashes
 from training.mixtures.reading import load_mixture
+from training.runs.machine import has_amx
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,15 @@ def test_batches_are_the_plan_no_sample_twice_none_missing_and_the_tokens_are_th
         assert hashes(row[None])[0] == recorded
     assert ask(whole, "SELECT count(*), count(DISTINCT sample_id) FROM batches WHERE run = 'whole'") == [(64, 64)]
     assert ask(whole, "SELECT count(*) FROM row_losses ANTI JOIN batches USING (run, step, sample_id)") == [(0,)]
+
+
+@pytest.mark.skipif(not has_amx(), reason="this processor has no tiles for bf16")
+def test_half_precision_on_a_cpu_learns_the_same(whole, forks):
+    done = forks.run(*words(whole, "halved", "precision=bf16", "optimizer.ema_decay=0.9"), home=whole)
+    assert done.status == 0, done.err
+    found, exact = (np.array([value for *_, value in losses(whole, run)]) for run in ("halved", "whole"))
+    assert np.abs(found / exact - 1).max() < 0.01
+    assert weights(whole, "halved") != weights(whole, "whole")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

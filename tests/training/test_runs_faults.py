@@ -85,7 +85,7 @@ def test_bad_input_ends_with_one_line_and_leaves_nothing(copy, forks):
         (("model.context=32",), "samples of 64 tokens for a context of 32"),
         ((f"tokenizer={stranger}",), "is not the one that toy@1 was made with"),
         (("nproc=3",), "cannot be dealt out to 3 processes evenly"),
-        (("precision=bf16",), "precision=bf16 needs a GPU"),
+        (("precision=fp16",), "precision=fp16 needs a GPU"),
         (("parent=nobody@1",), "no models 'nobody'"),
     ]
     spoilt = [(data[:-7], "bytes, its record says"), (bytes([data[0] ^ 1]) + data[1:], "does not have the hash")]

@@ -136,7 +136,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_there(whole, forks, tmp_path)
         (["sft", "base", "dataset=asked", "max_length=50", "too_long=stop"], "are longer than max_length=50"),
         (["sft", "base", "dataset=asked", "adapter.kind=qlora"], "needs a GPU"),
         (["sft", "base", "dataset=asked", "adapter.kind=lora", "adapter.targets=nose"], "no layers nose"),
-        (["sft", "base", "dataset=asked", "precision=bf16"], "needs a GPU"),
+        (["sft", "base", "dataset=asked", "precision=fp16"], "needs a GPU"),
         (["sft", "base", "dataset=asked", "freeze_layers=9"], "the model has 2 layers"),
         (["sft", "base", "dataset=asked", "batch_rows=3", "nproc=2"], "cannot be shared by 2 processes"),
         (["sft", "base", "dataset=asked", "batch_rows=4000"], "do not fill a batch of 4000"),

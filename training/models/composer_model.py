@@ -18,6 +18,7 @@ Importing it takes seconds, since it imports composer: import it where a run sta
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -62,13 +63,15 @@ class TokenLoss(Metric):
 class PretrainedModel(ComposerModel):
     """A language model as Composer wants it. A step's `outputs` are `Losses`, rows included, for callbacks."""
 
-    def __init__(self, language_model: LanguageModel) -> None:
+    def __init__(self, language_model: LanguageModel, autocast: bool = False) -> None:
+        """`autocast`: bf16 on a CPU, where Composer's own autocast is refused."""
         super().__init__()
-        self.language_model = language_model
+        self.language_model, self.autocast = language_model, autocast
 
     def forward(self, batch: Batch) -> Losses:
         """The losses of a prepared batch."""
-        return self.language_model(batch)
+        with torch.autocast("cpu", torch.bfloat16) if self.autocast else nullcontext():
+            return self.language_model(batch)
 
     def loss(self, outputs: Losses, batch: Batch) -> Tensor:
         """Scalar."""
@@ -152,13 +155,11 @@ def data_spec(loader: Iterable[Batch]) -> DataSpec:
 
 
 def composer_precision(precision: str, device: str) -> str:
-    """Composer's name of a precision. Raises BadInput on a CPU for all but fp32: its autocast is refused there."""
+    """Composer's name of a precision; on a CPU fp32, whose autocast is `PretrainedModel`'s."""
     names = {"fp32": "fp32", "bf16": "amp_bf16", "fp16": "amp_fp16"}
     if precision not in names:
         raise BadInput(f"precision {precision!r} is not known. Allowed: {', '.join(names)}.")
-    if device == "cpu" and precision != "fp32":
-        raise BadInput(f"precision={precision} needs a GPU. Take precision=fp32 on a CPU.")
-    return names[precision]
+    return names["fp32" if device == "cpu" else precision]
 
 
 def parallelism(strategy: Strategy, tensor_parallel: int = 1, reshard: bool = True) -> dict[str, object] | None:

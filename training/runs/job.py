@@ -230,8 +230,7 @@ def _check_machine(job: Job) -> None:
     family = job.model.family
     if objective_for(family).kind != config.objective.kind:
         raise BadInput(f"objective {config.objective.kind} is not for {family}: set {objective_for(family).kind}.")
-    if job.device == "cpu" and job.precision != "fp32":
-        raise BadInput(f"precision={job.precision} needs a GPU. Take precision=fp32 on a CPU.")
+    machine.check_precision(job.precision)
     if config.tensor_parallel > 1:
         raise BadInput("tensor_parallel: Composer 0.32 does not offer it with FSDP2. Take tensor_parallel=1.")
     chosen_kernel(config.kernel, family, job.device, job.precision)

@@ -167,7 +167,7 @@ class Session:
             language_model.checkpoint_activations(config.activation_checkpointing)
         if config.compile:
             language_model.compile_blocks()
-        return PretrainedModel(language_model)
+        return PretrainedModel(language_model, autocast=job.device == "cpu" and job.precision == "bf16")
 
     def _recorder(self, bar: Bar) -> Recorder:
         domains = [stream.domain for stream in self.job.mixture.streams]

@@ -260,8 +260,7 @@ def _check(job: Job) -> None:
         raise BadInput(f"freeze_layers={config.freeze_layers}: the model has {job.shape.layers} layers.")
     if config.method == "classifier" and len(job.classes) < 2:
         raise BadInput(f"{job.dataset.ref} has {len(job.classes)} class: at least two are wanted.")
-    if job.device == "cpu" and job.precision != "fp32":
-        raise BadInput(f"precision={job.precision} needs a GPU. Take precision=fp32 on a CPU.")
+    machine.check_precision(job.precision)
     if job.device == "cpu" and config.adapter.kind == "qlora":
         raise BadInput("adapter.kind=qlora needs a GPU and bitsandbytes. Take adapter.kind=lora on a CPU.")
     if config.method == "kto" and rows_at_once(job) < 2:
