@@ -28,6 +28,7 @@ from catalog.home import Home
 from catalog.records import Record, versions
 from eval import likelihood, sandbox
 from training.models.config import parameters
+from training.runs.folder import RunFolder
 from training.runs.heldout import Scorer
 from training.runs.pretrain import Trained
 from training.tuning.config import KINDS, TuneConfig
@@ -235,10 +236,12 @@ def _print_tuned(done: Trained, home: Home, console: Console) -> None:
     console.print(f"{name}: {counts['step']:,} steps, {counts['samples']:,} rows read", markup=False)
     for row in _scores(done.model):
         console.print(f"         {row}", markup=False)
-    adapter = done.model.config.get("kind") == "adapter"
+    adapter, report = done.model.config.get("kind") == "adapter", RunFolder(home, name).path / "report.html"
+    if done.fresh or not report.is_file():
+        write_report(home, name)
     console.print(
         f"model    {Path(home.artifact('models', done.model.name, done.model.version))}\n"
-        f"report   {write_report(home, name)}\n"
+        f"report   {report}\n"
         f"ask      just sql \"FROM batch_rows('{name}', 1)\"\n"
         f"         just trace models/{name}\n"
         f"next     {_next(done.model, adapter)}",

@@ -41,8 +41,10 @@ def frame(seen: Curves, width: int) -> Group:
     lines = [Text(_headline(seen), style="bold"), Text(_now(seen))]
     if seen.state.detail:
         lines.append(Text(seen.state.detail))
-    curve = plot(seen.series.get("loss", []), min(width - 2, 100), HEIGHT)
-    parts = [*lines, Text("\nloss"), *(Text(line, no_wrap=True) for line in curve)] if curve else lines
+    parts = list(lines)
+    for name in ("reward", "loss"):
+        if curve := plot(seen.series.get(name, []), min(width - 2, 100), HEIGHT):
+            parts += [Text(f"\n{name}"), *(Text(line, no_wrap=True) for line in curve)]
     return Group(*parts, *([Text(""), _heldout(seen)] if seen.domains() else []))
 
 
@@ -62,6 +64,8 @@ def _now(seen: Curves) -> str:
     left = seen.seconds_left() if seen.alive else None
     words = [f"step {seen.step:,} of {state.steps:,}", f"{int(tokens or 0):,} tokens"]
     words += [f"loss {loss:.3f}"] if loss is not None else []
+    reward = seen.last("reward")
+    words += [f"reward {reward:.3f}"] if reward is not None else []
     words += [f"{speed:,.0f} tokens/s"] if speed is not None and seen.alive else []
     words += [f"{duration(left)} left"] if left is not None else []
     words += [f"saved at step {state.last.step:,}"] if state.last else []

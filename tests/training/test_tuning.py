@@ -10,6 +10,7 @@ from tuning_toys import make_home, measured, tuned
 
 from catalog.errors import BadInput
 from catalog.home import Home
+from configs import watch
 from training.tuning.config import TuneConfig
 from training.tuning.job import plan
 from training.tuning.model import merge
@@ -101,13 +102,15 @@ def test_kto_learns_from_single_answers(home, answering, dataset):
     assert rows == [(8,)]  # both sides of a preference that are in one step are on record
 
 
-def test_a_reward_model_tells_good_from_bad_and_grpo_follows_it(home, answering):
+def test_a_reward_model_tells_good_from_bad_and_grpo_follows_it(home, answering, capsys):
     tuned(home, run="judge", method="reward", dataset="liked", max_steps=12, epochs=9)
     assert measured(home, "judge", "heldout/liked/accuracy")[-1] > 0.9
     fields = {"method": "grpo", "parent": "answering", "dataset": "asked", "batch_rows": 16}
     how = {"rewards": ["format"], "model": "judge", "generations": 4, "completion_tokens": 8}
     done = tuned(home, run="judged", **fields, grpo=how, max_steps=2)
     assert "models/judge@1" in done.run.inputs
+    watch.main(["judged", "--once", "--home", str(home.root)])
+    assert ", reward " in capsys.readouterr().out
     with pytest.raises(BadInput, match="writes no text"):
         tuned(home, run="x", dataset="asked", parent="judge")
     with pytest.raises(BadInput, match="is no reward model"):
@@ -224,6 +227,10 @@ def test_an_adapter_leaves_its_base_and_merges_to_the_same_logits(home, answerin
         plan(TuneConfig(method="dpo", parent=run, dataset="liked", max_length=64), home)
     with pytest.raises(BadInput, match="is no adapter"):
         merge(home, f"{run}-merged")
+    if method == "reward":
+        judged = {"method": "grpo", "parent": "answering", "dataset": "asked", "max_length": 96}
+        with pytest.raises(BadInput, match=rf"grpo.model={run}@1 is an adapter: `just merge {run}@1`"):
+            plan(TuneConfig.model_validate({**judged, "grpo": {"model": run, "completion_tokens": 8}}), home)
 
 
 def test_prefix_tuning_learns_a_prefix_alone(home, answering):

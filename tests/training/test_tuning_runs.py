@@ -76,7 +76,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(whole, forks, verb, more
     assert weights(whole, run) == weights(whole, f"whole-{verb}")
     assert forks.run("resume", run, home=whole).out.startswith(f"run {run} is finished already")
     refused = forks.run(*words(verb, run, *more, "seed=3"), home=whole)
-    assert (refused.status, "seed was 17, now 3" in refused.error) == (2, True), refused.error
+    said = ("seed was 17, now 3" in refused.error, refused.error.endswith("Give another run=…."))
+    assert (refused.status, *said) == (2, True, True), refused.error
 
 
 def test_a_signal_saves_and_a_resume_goes_on(whole, forks):
@@ -113,6 +114,20 @@ def test_two_processes_read_what_one_reads_and_learn_the_same(whole, forks, stra
     assert again.status == 0, again.err
     third = ask(whole, f"SELECT value FROM metrics WHERE run = '{run}' AND {heldout}")[0][0]
     assert third == pytest.approx(second, rel=1e-6)
+
+
+def test_a_run_whose_rows_are_gone_is_still_finished_and_says_what_is_missing(whole, forks):
+    folder, aside = whole.root / "datasets/liked", whole.root / "liked-aside"
+    folder.rename(aside)
+    try:
+        again, report = (forks.run(verb, "whole-dpo", home=whole) for verb in ("resume", "report"))
+        changed = forks.run("resume", "whole-dpo", "seed=3", home=whole)
+    finally:
+        aside.rename(folder)
+    assert (again.status, again.out.splitlines()[0]) == (0, "run whole-dpo is finished already: nothing to do.")
+    assert (report.status, "`just verify` names what is missing" in report.error) == (2, True), report.err
+    assert "\n" not in report.error
+    assert (changed.status, "no datasets 'liked'" in changed.error) == (2, True), changed.err
 
 
 def test_a_loss_that_cannot_be_ends_the_run_and_names_its_rows(whole, forks):

@@ -164,9 +164,7 @@ def plan(config: TuneConfig, home: Home) -> Job:
         raise BadInput("distill needs a teacher: teacher=NAME@VERSION, a model of the home.")
     folder = home.artifact("models", parent.name, parent.version)
     if parent.config.get("kind") == ADAPTER:
-        raise BadInput(
-            f"{parent.ref} is an adapter: `just merge {parent.ref}` makes a model of it, which can be tuned."
-        )
+        raise BadInput(f"{parent.ref} is an adapter: {_merge_first(parent)}")
     _check_writes(parent)
     shape = shape_of(str(folder))
     dataset = find(home, "datasets", config.dataset)
@@ -287,6 +285,10 @@ def _check_batch(job: Job) -> None:
         )
 
 
+def _merge_first(adapter: Record) -> str:
+    return f"`just merge {adapter.ref}` makes a model of it, {adapter.name}-merged, to be named here."
+
+
 def _check_writes(model: Record) -> None:
     """Raises BadInput for a model that gives numbers for a text."""
     kind = model.config.get("method") or model.config.get("kind")
@@ -303,5 +305,7 @@ def _check_partners(job: Job) -> None:
             raise BadInput(f"the teacher {job.teacher.ref} has another tokenizer than {job.parent.ref}.")
         if job.shape.vocab_size != shape_of(str(folder)).vocab_size:
             raise BadInput(f"the teacher {job.teacher.ref} has another number of tokens than {job.parent.ref}.")
+    if job.reward_model and job.reward_model.config.get("kind") == ADAPTER:
+        raise BadInput(f"grpo.model={job.reward_model.ref} is an adapter: {_merge_first(job.reward_model)}")
     if job.reward_model and job.reward_model.config.get("kind") != "reward":
         raise BadInput(f"grpo.model={job.reward_model.ref} is no reward model: `just reward` makes one.")

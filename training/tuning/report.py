@@ -9,6 +9,7 @@ from catalog.home import Home, written
 from catalog.html import Column, Html, count, el, join, measured, page, section
 from catalog.html import table as html_table
 from catalog.progress import duration
+from catalog.query import plain_errors
 from catalog.records import Record
 from catalog.store import Catalog, quoted
 from training.runs.curves import Curves, read_curves
@@ -31,7 +32,7 @@ IN_CURVES = ("loss", "learning_rate", "tokens", "seconds")
 
 
 def write_report(home: Home, name: str) -> Path:
-    """Write the page into the run's folder; gives its path. Raises NotFound for an unknown run."""
+    """Write the page into the run's folder; gives its path. Raises NotFound for a run, Damaged for rows."""
     seen, run = read_curves(home, name), RunFolder(home, name)
     record = run.record()
     sections = [
@@ -99,7 +100,7 @@ def _curves(seen: Curves) -> Html:
 
 def _data(home: Home, seen: Curves, record: Record) -> Html:
     run = quoted(seen.name)
-    with Catalog.open(home) as catalog:
+    with Catalog.open(home) as catalog, plain_errors(catalog):
         by_lang = catalog.con.execute(
             f"SELECT dataset || '@' || version, coalesce(lang, ''), count(*), count(DISTINCT row_id) "
             f"FROM consumed_rows WHERE run = {run} GROUP BY ALL ORDER BY 3 DESC"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.config import Config
-from catalog.errors import BadInput, WorkerLost
+from catalog.errors import BadInput, Conflict, WorkerLost
 from catalog.home import Home
 from catalog.locks import hold, lock_of
 from catalog.records import find, now, same_or_conflict
@@ -75,17 +75,24 @@ def tune(config: TuneConfig, home: Home, hands: Hands, recipe: str = "") -> Trai
 def resume(name: str, home: Home, hands: Hands, step: int = 0, change: Change = lambda config: config) -> Trained:
     """Go on with a run from its last checkpoint, or from an earlier one. `change` sets where and how it runs."""
     run = RunFolder(home, name)
-    config = change(_own(run))
+    own = _own(run)
+    config = change(own)
     with hold(lock_of(run.path)):
+        state = run.state()
+        if state.status == "finished" and not step and config.identity() == own.identity():
+            return _found(run, state)  # also where its data is gone
         return _go_on(plan(config, home), hands, step)
 
 
 def _go_on(job: Job, hands: Hands, step: int = 0) -> Trained:
-    run, home = job.folder, job.home
+    run = job.folder
     state = run.state()
-    same_or_conflict(run.record(), job.fingerprint, job.identity, job.inputs)
+    try:
+        same_or_conflict(run.record(), job.fingerprint, job.identity, job.inputs)
+    except Conflict as error:
+        raise Conflict(f"{str(error).partition(' Give another')[0]} Give another run=….") from None
     if state.status == "finished" and not step:
-        return Trained(run.record(), find(home, "models", state.model), fresh=False)
+        return _found(run, state)
     if state.status == "diverged" and not step:
         raise BadInput(
             f"{run.name} diverged. {state.detail} Begin another run with a lower learning_rate, or go back with step=N."
@@ -95,6 +102,10 @@ def _go_on(job: Job, hands: Hands, step: int = 0) -> Trained:
         run.check(state.last)
     _check_optimizer(job, state)
     return _train(job, hands, state)
+
+
+def _found(run: RunFolder, state: RunState) -> Trained:
+    return Trained(run.record(), find(run.home, "models", state.model), fresh=False)
 
 
 def _check_optimizer(job: Job, state: RunState) -> None:

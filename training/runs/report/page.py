@@ -11,6 +11,7 @@ from catalog.home import Home, written
 from catalog.html import Column, Html, address, bar, compact, count, el, join, language, measured, page, section, size
 from catalog.html import table as html_table
 from catalog.progress import duration
+from catalog.query import plain_errors
 from catalog.store import Catalog
 from training.mixtures.reading import Mixture, load_mixture
 from training.models.estimate import GPUS
@@ -73,7 +74,7 @@ def write_report(home: Home, name: str) -> Path:
 
 
 def _facts(home: Home, seen: Curves, mixture: Mixture) -> Facts:
-    with Catalog.open(home) as catalog:
+    with Catalog.open(home) as catalog, plain_errors(catalog):
         rows = numbers.worst_rows(catalog, seen.name)
         closed = [point for point in seen.series.get("loss", []) if point[0] <= seen.state.step]
         bad = rows or numbers.worst_steps(closed)
