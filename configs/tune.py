@@ -41,6 +41,8 @@ from training.tuning.tune import Hands, resume, tune, tune_launched
 BASE = "tiny"
 SHOWN = {"loss", "bits_per_byte", "accuracy", "macro_f1", "reward_accuracy", "reward_margin", "margin", "reward"}
 """Of what is measured, what the last lines say; `evaluations` has the rest."""
+WARNED = 0.1
+"""Where more than this part of a dataset is left out, it is said loudly."""
 DEMO_STEPS = {"dpo": 60, "kto": 60, "reward": 100, "grpo": 30}
 """Steps of the tiny model on the default datasets, where nothing else is said; sft reads all of them."""
 QUESTIONS, PREFERENCES = "docs-questions", "docs-preferences"
@@ -53,22 +55,22 @@ def sft() -> TuneConfig:
 
 def dpo() -> TuneConfig:
     """Chosen answers against rejected ones (arXiv 2305.18290)."""
-    return TuneConfig(method="dpo", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16, max_length=256)
+    return TuneConfig(method="dpo", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16)
 
 
 def kto() -> TuneConfig:
     """Answers that are good or bad, one at a time (arXiv 2402.01306)."""
-    return TuneConfig(method="kto", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16, max_length=256)
+    return TuneConfig(method="kto", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16)
 
 
 def reward() -> TuneConfig:
     """A number for a whole answer, higher for what was chosen (arXiv 2203.02155)."""
-    return TuneConfig(method="reward", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16, max_length=256)
+    return TuneConfig(method="reward", parent=f"{BASE}-sft", dataset=PREFERENCES, batch_rows=16)
 
 
 def grpo() -> TuneConfig:
     """Answers to a prompt against one another, by rewards that can be verified (arXiv 2402.03300)."""
-    return TuneConfig(method="grpo", parent=f"{BASE}-sft", dataset=QUESTIONS, batch_rows=32, max_length=192)
+    return TuneConfig(method="grpo", parent=f"{BASE}-sft", dataset=QUESTIONS, batch_rows=32)
 
 
 def distill() -> TuneConfig:
@@ -207,26 +209,42 @@ def _command(job: Job) -> list[str]:
 
 def _print_job(job: Job, console: Console) -> None:
     config, many = job.config, job.processes > 1
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in job.train.left_out.items())
     state = f"at step {job.folder.state().step}, {job.folder.state().status}" if job.folder.exists else "to begin"
-    replayed = sum(bool(row.replay) for row in job.feed.rows)
-    replay = (
-        f", {replayed:,} of {len(job.feed.rows):,} rows from the mixture {job.mixture.ref}"
-        if replayed and job.mixture
-        else ""
-    )
     trained = job.train.trained_tokens
     learnt = f", {trained:,} tokens to learn" if trained else ""
     console.print(
         f"run      {config.name}: {state}\n"
         f"model    {job.parent.ref}, {parameters(job.shape) / 1e6:,.1f} M parameters; {described(config.adapter)}\n"
-        f"data     {job.dataset.ref}: {len(job.train.examples):,} rows{learnt}"
-        f"{f' (left out: {left_out})' if left_out else ''}{replay}\n"
-        f"steps    {job.feed.steps:,} of {config.batch_rows} rows of up to {config.max_length} tokens\n"
+        f"data     {job.dataset.ref}: {len(job.train.examples):,} rows{learnt}\n"
+        f"{_left_out(job)}"
+        f"steps    {job.feed.steps:,} of {config.batch_rows} rows of up to {job.longest:,} tokens\n"
+        f"reads    {_reads(job)}\n"
         f"rate     {job.rate.rate:g}: {job.rate.source}\n"
         f"on       {job.device}, {job.precision}, {job.processes} process{'es by ' + job.strategy if many else ''}",
         markup=False,
     )
+
+
+def _left_out(job: Job) -> str:
+    """The rows that are not read by reason; a warning where they are many."""
+    count, rows = sum(job.train.left_out.values()), len(job.train.examples)
+    if not count:
+        return ""
+    why = ", ".join(f"{number:,} {reason}" for reason, number in job.train.left_out.items())
+    word, all_rows = "WARNING" if count > WARNED * (count + rows) else "note", count + rows
+    return f"{word:<8} {count:,} of {all_rows:,} rows are left out: {why} (max_length={job.config.max_length})\n"
+
+
+def _reads(job: Job) -> str:
+    """Rows and tokens of the steps; with what is replayed, or why nothing is."""
+    read = job.reads
+    said = f"{read.rows:,} rows of {read.tokens:,} tokens"
+    if read.replayed and job.mixture:
+        share = read.replayed_tokens / (read.tokens + read.replayed_tokens)
+        of = f"{read.replayed_tokens:,} tokens ({share:.1%}) of {job.mixture.ref}"
+        return f"{said}, and {read.replayed:,} samples of {of} against forgetting"
+    learns = job.config.method in ("sft", "distill") and not job.config.on_policy
+    return f"{said}; no replay: {job.no_replay}" if learns and job.no_replay else said
 
 
 def _print_tuned(done: Trained, home: Home, console: Console) -> None:

@@ -142,11 +142,13 @@ def test_packing_reads_each_example_once_an_epoch_and_overfills_no_row(lengths, 
 
 
 def test_replay_is_spread_evenly_and_no_sample_comes_twice_before_all_have_come():
-    feed = arrange([1] * 90, batch_rows=10, epochs=1, replay=np.arange(1, 7), replay_share=0.1)
+    feed = arrange([1] * 90, batch_rows=10, epochs=1, replay=np.arange(1, 7), replay_tokens=1, replay_share=0.1)
     places = [at for at, one in enumerate(feed.rows) if one.replay]
     assert len(places) == 10
     assert set(np.diff(places).tolist()) <= {9, 10, 11}
     assert sorted(feed.rows[at].replay for at in places) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 6]
+    long = arrange([30] * 90, batch_rows=15, epochs=1, replay=np.arange(1, 99), replay_tokens=60, replay_share=0.25)
+    assert sum(bool(one.replay) for one in long.rows) == 15  # 900 of 3,600 tokens
     with pytest.raises(BadInput, match="do not fill a batch of 99"):
         arrange([1] * 90, batch_rows=99, epochs=1)
 

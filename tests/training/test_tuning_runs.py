@@ -4,10 +4,13 @@ import os
 import signal
 
 import pytest
+from mixture_toys import toy_tokens
 from run_forks import FORKED_RANKS, TUNING, Forks, ask, batches, counts, weights
 from tuning_toys import add_dataset, make_home
 
 from catalog.home import Home
+from training.mixtures.build import build as plan_mixture
+from training.mixtures.config import MixtureConfig
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +144,10 @@ def test_a_loss_that_cannot_be_ends_the_run_and_names_its_rows(whole, forks):
 
 def test_what_cannot_be_is_one_line_and_nothing_is_there(whole, forks, tmp_path):
     add_dataset(whole, tmp_path, "one", [{"text": f"a {n}", "label": "x"} for n in range(20)])
+    add_dataset(whole, tmp_path, "long", [{"prompt": f"{n}", "response": "mill " * 30 * (n % 4)} for n in range(1, 50)])
+    toy_tokens(whole, tmp_path, "strange", count=40)  # its tokenizer has no tokens for turns
+    plan_mixture(MixtureConfig(name="strange", tokens=("strange",)), whole)
+    text = ("replay.share=0.2", "replay.mixture=m")
     cases = [
         (["sft", "nobody", "dataset=asked"], "no models 'nobody'"),
         (["sft", "base", "dataset=askd"], "asked"),
@@ -162,6 +169,13 @@ def test_what_cannot_be_is_one_line_and_nothing_is_there(whole, forks, tmp_path)
         (["grpo", "base", "dataset=asked", "batch_rows=9"], "is no multiple of generations=8"),
         (["tune-classifier", "base", "dataset=one"], "has 1 class"),
         (["tune-classifier", "base"], "which dataset?"),
+        (["sft", "base", "dataset=asked", "replay.share=0.2"], "its line names no mixture"),
+        (["sft", "base", "dataset=asked", *text, "packing=false"], "replay.share=0.2 cannot be: packing=false"),
+        (["sft", "base", "dataset=asked", *text, "adapter.kind=prefix"], "adapter.kind=prefix knows no packed rows"),
+        (["dpo", "base", "dataset=liked", *text], "only sft and distill"),
+        (["sft", "base", "dataset=asked", "replay.mixture=strange"], "strange@1 was made with another tokenizer"),
+        (["sft", "base", "dataset=long", "batch_rows=40"], "9 rows are longer than max_length=96 tokens"),
+        (["sft", "base", "dataset=long", "max_length=4"], "at least 8"),
         (["merge", "base"], "is no adapter"),
     ]
     for given, said in cases:

@@ -44,10 +44,10 @@ class AdapterConfig(Config):
 class ReplayConfig(Config):
     """Pretraining text among the instructions, against forgetting."""
 
-    share: float = Field(default=0.1, ge=0, le=0.5)
-    """Of the tokens that are read; 0 leaves it out. sft and distill alone."""
+    share: float | None = Field(default=None, ge=0, le=0.5)
+    """Of the tokens that are read; 0 leaves it out; null: a tenth, where pretraining text can be read."""
     mixture: str = ""
-    """`name@version`; empty: the one that the base model was trained on."""
+    """`name@version`; empty: the one that the base model was trained on. Forgetting is measured by it too."""
 
 
 class PreferenceConfig(Config):
@@ -103,8 +103,8 @@ class TuneConfig(Config):
     """A dataset of the home, `name` or `name@version`."""
     template: str = "auto"
     """How messages become text: auto (the parent's own, else by its tokens), chatml, plain, or a file of Jinja."""
-    max_length: int = Field(default=512, ge=8)
-    """Tokens of a row, prompt and answer together; at most the model's context."""
+    max_length: int = Field(default=0, ge=0)
+    """Tokens of a row, prompt and answer together; 0: the model's context, 2,048 at most."""
     too_long: Literal["drop", "stop"] = "drop"
     """What becomes of longer rows: left out and counted, or refused. None is ever cut."""
     packing: bool = True
@@ -112,7 +112,7 @@ class TuneConfig(Config):
     batch_rows: int = Field(default=8, ge=1)
     """Rows of a step, over all processes (grpo: answers)."""
     microbatch_rows: int = Field(default=0, ge=0)
-    """Rows that a process puts through the model at a time; 0: all of its own."""
+    """Rows that a process puts through the model at a time; 0: as many of its own as hold 16,384 tokens."""
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int = Field(default=0, ge=0)
     """0: as many as the epochs have."""
@@ -152,6 +152,8 @@ class TuneConfig(Config):
             raise ValueError("an adapter leaves all layers as they are: freeze_layers is for adapter.kind=none")
         if self.adapter.kind == "prefix" and self.method in ("reward", "classifier", "grpo", "dpo", "kto"):
             raise ValueError("prefix tuning is offered for sft and distill; take adapter.kind=lora")
+        if 0 < self.max_length < 8:
+            raise ValueError(f"max_length={self.max_length}: at least 8, or 0 for the model's context")
         if self.method == "grpo" and self.batch_rows % self.grpo.generations:
             raise ValueError(f"batch_rows={self.batch_rows} is no multiple of generations={self.grpo.generations}")
         return self
@@ -166,11 +168,6 @@ class TuneConfig(Config):
         """Whether rows hold several conversations; virtual tokens come with an attention mask, which knows none."""
         learns_rows = self.method in ("sft", "distill") and not self.on_policy
         return learns_rows and self.packing and self.adapter.kind != "prefix"
-
-    @property
-    def replays(self) -> bool:
-        """Whether pretraining text is read besides: it fills rows of its own among packed ones."""
-        return self.packs and self.replay.share > 0
 
     @property
     def on_policy(self) -> bool:

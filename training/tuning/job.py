@@ -7,6 +7,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from catalog.errors import BadInput
 from catalog.home import Home
@@ -24,12 +25,28 @@ from training.tuning.config import KINDS, Rate, TuneConfig, rate_of
 from training.tuning.examples import Examples, Source, encode, read_rows, unpaired
 from training.tuning.models import check_targets
 from training.tuning.order import Feed, arrange
-from training.tuning.replay import Pretraining, mixture_of
+from training.tuning.replay import Pretraining, mixture_of, obstacle
 from training.tuning.rewards import check_pattern
 from training.tuning.template import Chat, load_chat
 
 ADAPTER = "adapter"
 """The kind of a model that is no more than an adapter."""
+REPLAY = 0.1
+"""Of the tokens of SFT, where nothing is said: a tenth to a fifth kept what was known, see docs/benchmarks.md."""
+MOST_TOKENS, ROW_TOKENS = 2048, 512
+"""Of a row, where nothing is said: the most that is let in, and a packed row that holds all conversations."""
+TOKENS_AT_ONCE = 16_384
+"""Through a model in one forward pass: a gigabyte for a vocabulary of 16,000 in fp32."""
+
+
+class Reads(NamedTuple):
+    """What a run reads, counted."""
+
+    rows: int
+    tokens: int
+    replayed: int
+    """Samples of pretraining text."""
+    replayed_tokens: int
 
 
 @dataclass(frozen=True)
@@ -93,29 +110,72 @@ class Job:
         return f"{self.dataset.name}-rows" if self.dataset.name in {*domains, "all"} else self.dataset.name
 
     @cached_property
+    def row_tokens(self) -> int:
+        """Tokens of a packed row, and of a row of pretraining text: no more than the longest conversation needs."""
+        both = (*self.train.examples, *self.heldout.examples) if self.config.packs else ()
+        longest = max((example.tokens for example in both), default=0)
+        return min(self.config.max_length, max(ROW_TOKENS, 1 << (longest - 1).bit_length()))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row that is read, with what is written."""
+        if self.config.packs:
+            return self.row_tokens
+        return max(example.tokens for example in self.train.examples) + _drawn(self.config)
+
+    @cached_property
+    def no_text(self) -> str:
+        """Why no pretraining text can be read; nothing where it can."""
+        return obstacle(self.mixture, self.tokenizer, self.row_tokens)
+
+    @property
+    def no_replay(self) -> str:
+        """Why none can be read among the dataset's rows; nothing where it can."""
+        config = self.config
+        if config.method not in ("sft", "distill") or config.on_policy:
+            return "only sft and distill with mode=logits read whole texts"
+        if config.adapter.kind == "prefix":
+            return "adapter.kind=prefix knows no packed rows"
+        return self.no_text if config.packing else "packing=false"
+
+    @property
+    def replay_share(self) -> float:
+        """Of the tokens that are read."""
+        asked = self.config.replay.share
+        return 0.0 if self.no_replay else REPLAY if asked is None else asked
+
+    @cached_property
     def pretraining(self) -> Pretraining | None:
         """Pretraining text to read or to measure by."""
-        wanted = self.config.replays or self.config.forgetting_rows
-        if not self.mixture or not wanted:
+        if not self.mixture or self.no_text or not (self.replay_share or self.config.forgetting_rows):
             return None
-        return Pretraining(self.home, self.mixture, self.config.max_length, self.processes)
+        return Pretraining(self.home, self.mixture, self.row_tokens, self.processes)
 
     @cached_property
     def feed(self) -> Feed:
         """What is read when."""
         config, own = self.config, [example.tokens for example in self.train.examples]
         rows = config.batch_rows // config.grpo.generations if config.method == "grpo" else config.batch_rows
-        replays = self.pretraining if config.replays else None
+        replays = self.pretraining if self.replay_share else None
         return arrange(
             own,
             batch_rows=rows,
             epochs=config.epochs,
             max_steps=config.max_steps,
             seed=config.seed,
-            pack_to=config.max_length if config.packs else 0,
+            pack_to=self.row_tokens if config.packs else 0,
             replay=replays.ids(config.seed) if replays else None,
-            replay_share=config.replay.share if replays else 0.0,
+            replay_tokens=replays.tokens if replays else 0,
+            replay_share=self.replay_share,
         )
+
+    @property
+    def reads(self) -> Reads:
+        """What the steps read: fewer rows than there are where max_steps says so, some again where epochs say so."""
+        read = [at for row in self.feed.rows for at in row.examples]
+        samples = sum(bool(row.replay) for row in self.feed.rows)
+        own = sum(self.train.examples[at].tokens for at in read)
+        return Reads(len(read), own, samples, samples * self.pretraining.tokens if self.pretraining else 0)
 
     @property
     def evaluation_interval(self) -> int:
@@ -132,8 +192,8 @@ class Job:
             "learning_rate_source": self.rate.source,
             "classes": list(self.classes),
             "replay": {
-                "share": self.config.replay.share if self.config.replays and self.mixture else 0.0,
-                "mixture": self.mixture.ref if self.config.replays and self.mixture else "",
+                "share": self.replay_share,
+                "mixture": self.mixture.ref if self.replay_share and self.mixture else "",
             },
             "template": self.chat.tokenizer.chat_template,
         }
@@ -143,13 +203,17 @@ class Job:
     def inputs(self) -> tuple[str, ...]:
         """What the run is made from; the parent first."""
         others = [f"models/{one.ref}" for one in (self.teacher, self.reward_model) if one]
-        mixture = [f"mixtures/{self.mixture.ref}"] if self.config.replays and self.mixture else []
+        mixture = [f"mixtures/{self.mixture.ref}"] if self.replay_share and self.mixture else []
         return (f"models/{self.parent.ref}", f"datasets/{self.dataset.ref}", *mixture, *others)
 
     @property
     def fingerprint(self) -> str:
         records = [self.parent, self.dataset, *(one for one in (self.teacher, self.reward_model) if one)]
-        order = key("order", [entry.sha256 for entry in self.mixture.record.files]) if self.mixture else ""
+        order = (
+            key("order", [entry.sha256 for entry in self.mixture.record.files])
+            if self.mixture and not self.no_text
+            else ""
+        )
         return fingerprint("runs", self.identity, [*(one.fingerprint for one in records), order])
 
 
@@ -173,7 +237,6 @@ def plan(config: TuneConfig, home: Home) -> Job:
     classes = (
         tuple(sorted({str(row.parts["class"]) for row in sides["train"]})) if config.method == "classifier" else ()
     )
-    mixture = mixture_of(home, parent, config.replay.mixture)
     longest = _longest(config, shape)
     way = "judged" if config.method == "grpo" and config.grpo.model else config.method
     way = "on-policy" if config.method == "distill" and config.on_policy else way
@@ -190,7 +253,7 @@ def plan(config: TuneConfig, home: Home) -> Job:
         encode(sides["train"], way, chat, longest, classes),
         _first(encode(known, way, chat, longest, classes), config.heldout_rows),
         classes,
-        mixture if _same_tokens(mixture, home, folder) else None,
+        mixture_of(home, parent, config.replay.mixture),
         rate_of(config, parameters(shape)),
     )
     _check(job)
@@ -223,26 +286,19 @@ def _drawn(config: TuneConfig) -> int:
 
 def _longest(config: TuneConfig, shape: ModelConfig) -> int:
     """Tokens of the longest row (on-policy: prompt) that is read. Raises BadInput where the context is too short."""
-    drawn = _drawn(config)
-    if config.max_length > shape.context:
+    drawn, most = _drawn(config), config.max_length or min(shape.context, MOST_TOKENS)
+    if most > shape.context:
         raise BadInput(
             f"max_length={config.max_length} is more than the context of {config.parent}, {shape.context}: "
             f"set max_length={shape.context} or less."
         )
-    if drawn >= config.max_length:
-        raise BadInput(f"completion_tokens={drawn} leave no room for a prompt in max_length={config.max_length}.")
-    return config.max_length - drawn
+    if drawn >= most:
+        raise BadInput(f"completion_tokens={drawn} leave no room for a prompt in max_length={most}.")
+    return most - drawn
 
 
 def _other(home: Home, ref: str, used: bool) -> Record | None:
     return find(home, "models", ref) if used and ref else None
-
-
-def _same_tokens(mixture: Mixture | None, home: Home, folder: Path) -> bool:
-    """Whether a mixture's tokens are this model's (its tokenizer may have been extended since)."""
-    if not mixture:
-        return False
-    return load_tokenizer(home, str(folder)).fingerprint == mixture.tokens[0].tokenizer_fingerprint
 
 
 def _check(job: Job) -> None:
@@ -263,20 +319,40 @@ def _check(job: Job) -> None:
         raise BadInput("adapter.kind=qlora needs a GPU and bitsandbytes. Take adapter.kind=lora on a CPU.")
     if config.method == "kto" and rows_at_once(job) < 2:
         raise BadInput("kto compares the rows of a micro-batch: at least two rows at a time are wanted.")
+    _check_replay(job)
     check_targets(job.parent_folder, config.adapter.targets)
     check_pattern(config.grpo.pattern)
     _check_batch(job)
     _check_partners(job)
-    assert job.feed.steps
+
+
+def _check_replay(job: Job) -> None:
+    """What is asked for is done or refused; the default is left out where it cannot be."""
+    asked = job.config.replay
+    if asked.share and job.no_replay:
+        raise BadInput(f"replay.share={asked.share:g} cannot be: {job.no_replay}. Set replay.share=0.")
+    if asked.mixture and job.no_text:
+        raise BadInput(f"replay.mixture={asked.mixture} cannot be read by {job.parent.ref}: {job.no_text}.")
 
 
 def rows_at_once(job: Job) -> int:
-    """Rows that a process puts through the model at a time."""
+    """Rows that a process puts through the model at a time: all that it has, or as many as TOKENS_AT_ONCE holds."""
     each = job.config.batch_rows // job.processes
-    return min(job.config.microbatch_rows or each, each)
+    if job.config.microbatch_rows:
+        return min(job.config.microbatch_rows, each)
+    least = 2 if job.config.method == "kto" else 1
+    width = job.longest * (2 if job.config.method in ("dpo", "kto", "reward") else 1)
+    parts = [rows for rows in range(least, each + 1) if each % rows == 0] or [each]
+    return max((rows for rows in parts if rows * width <= TOKENS_AT_ONCE), default=parts[0])
 
 
 def _check_batch(job: Job) -> None:
+    try:
+        assert job.feed.steps
+    except BadInput as error:
+        count = job.train.left_out.get("too_long", 0)
+        said = f" {count:,} rows are longer than max_length={job.config.max_length} tokens." if count else ""
+        raise BadInput(f"{error}{said}") from None
     rows, micro = job.config.batch_rows, rows_at_once(job)
     if rows % job.processes or not micro or (rows // job.processes) % micro:
         raise BadInput(

@@ -48,17 +48,19 @@ def arrange(
     seed: int = 0,
     pack_to: int = 0,
     replay: NDArray[np.int64] | None = None,
+    replay_tokens: int = 0,
     replay_share: float = 0.0,
 ) -> Feed:
     """Arrange examples of these lengths (tokens). `pack_to`: tokens of a packed row, 0: an example a row.
 
-    `replay`: sample ids to draw from, in order, each once before any is read again. Raises BadInput where the rows do
-    not fill one batch.
+    `replay`: sample ids to draw from, in order, each once before any is read again; each is a row of `replay_tokens`,
+    and all together are `replay_share` of the tokens. Raises BadInput where the rows do not fill one batch.
     """
     ordered = _epochs(len(lengths), epochs, np.random.default_rng(seed))
     rows = [row for order in ordered for row in (_packed(order, lengths, pack_to) if pack_to else _single(order))]
     if replay is not None and len(replay) and replay_share:
-        rows = _with_replay(rows, replay, replay_share)
+        own = sum(lengths[at] for row in rows for at in row.examples)
+        rows = _with_replay(rows, replay, round(own * replay_share / (1 - replay_share) / replay_tokens))
     steps = len(rows) // batch_rows
     if max_steps:
         steps = min(steps, max_steps)
@@ -103,9 +105,8 @@ def _packed(order: NDArray[np.int64], lengths: Sequence[int], most: int) -> list
     return [Packed(tuple(row)) for row in (*closed, *rows)]
 
 
-def _with_replay(rows: list[Packed], ids: NDArray[np.int64], share: float) -> list[Packed]:
-    """Replayed rows at even distances, so that they are `share` of all at any moment."""
-    count = round(len(rows) * share / (1 - share))
+def _with_replay(rows: list[Packed], ids: NDArray[np.int64], count: int) -> list[Packed]:
+    """Replayed rows at even distances, so that their share is the same at any moment."""
     drawn = np.resize(ids, count)
     places = set((np.floor((np.arange(count) + 0.5) * (len(rows) + count) / max(count, 1))).astype(int).tolist())
     own, replayed = iter(rows), iter(drawn.tolist())

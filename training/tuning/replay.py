@@ -17,7 +17,7 @@ from training.loader.batches import Batch
 from training.loader.dataset import MixtureDataset
 from training.mixtures.reading import Mixture, load_mixture
 from training.runs.heldout import token_bytes
-from training.sample_ids import parts
+from training.sample_ids import MAX_DIVISOR, parts
 from training.sample_ids import whole as whole_samples
 from training.tokenizers.load import LoadedTokenizer
 
@@ -83,6 +83,18 @@ def mixture_of(home: Home, parent: Record, asked: str) -> Mixture | None:
     return None
 
 
+def obstacle(mixture: Mixture | None, tokenizer: LoadedTokenizer, length: int) -> str:
+    """Why a model cannot read a mixture in rows of so many tokens; nothing where it can."""
+    if not mixture:
+        return "its line names no mixture in this home"
+    tokens = mixture.tokens[0]
+    if tokens.tokenizer_fingerprint != tokenizer.fingerprint:
+        return f"{mixture.ref} was made with another tokenizer"
+    if tokens.sequence_length // MAX_DIVISOR > length:
+        return f"rows of {length} tokens are too short for samples of {tokens.sequence_length}"
+    return ""
+
+
 def find_run(home: Home, model: Record) -> Record | None:
     """The run that made a model, where it is in the home."""
     name = str(model.config.get("run") or "")
@@ -93,12 +105,10 @@ def find_run(home: Home, model: Record) -> Record | None:
 
 
 def divisor_for(packed: int, length: int) -> int:
-    """Into how many parts a packed sample is cut so that a part fits a row: a power of two, 32 at most."""
+    """Into how many parts a packed sample is cut so that a part fits a row: a power of two."""
     divisor = 1
-    while packed // divisor > length and divisor < 32:
+    while packed // divisor > length and divisor < MAX_DIVISOR:
         divisor *= 2
-    if packed // divisor > length:
-        raise BadInput(f"rows of {length} tokens are too short for replay of samples of {packed}: set replay.share=0.")
     return divisor
 
 

@@ -117,7 +117,7 @@ class Session:
         if not held:
             return []
         lengths = [example.tokens for example in held]
-        packed = arrange(lengths, batch_rows=1, epochs=1, pack_to=job.config.max_length if job.config.packs else 0)
+        packed = arrange(lengths, batch_rows=1, epochs=1, pack_to=job.row_tokens if job.config.packs else 0)
         first = len(job.train.examples)
         return [Packed(tuple(at + first for at in row.examples)) for row in packed.rows]
 

@@ -185,8 +185,8 @@ def _sft(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | Non
 def packed_rows(job: Job, rows: Rows) -> PackedRows:
     """The collator of conversations."""
     packs = job.config.packs
-    replayed = job.pretraining if job.config.replays else None
-    return PackedRows(rows, job.config.max_length if packs else 0, replayed, masked=not packs)
+    replayed = job.pretraining if job.replay_share else None
+    return PackedRows(rows, job.row_tokens if packs else 0, replayed, masked=not packs)
 
 
 def _logits(job: Job, model: Any, rows: Rows, first_held: int, passes: Passes | None) -> Any:
