@@ -43,6 +43,8 @@ class Row(NamedTuple):
     doc_id: str = ""
     """The document that it was derived from."""
     lang: str = ""
+    detail: str = ""
+    """What the ledger says of how it was made."""
 
     @property
     def kind(self) -> str:

@@ -41,7 +41,7 @@ from data.instructions.formats import checked, detect, row
 from data.instructions.questions import derived
 from data.instructions.sieve import Dropped, steps
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when the same files would give other rows."""
 SHARD_ROWS = 50_000
 
@@ -243,7 +243,7 @@ def _cells(job: Job, made: Row, split: str) -> dict[str, object]:
 
 def _ledger(job: Job, kept: Sequence[Row], dropped: Sequence[Dropped], failed: Sequence[Failed]) -> Iterator[dict]:
     """The fate of every record, in the order of the files."""
-    fates = [(made.place, made.row_id, "kept", "", "", "", None) for made in kept]
+    fates = [(made.place, made.row_id, "kept", "", "", made.detail, None) for made in kept]
     fates += [(d.row.place, d.row.row_id, "dropped", d.reason, d.kept_row_id, "", d.value) for d in dropped]
     fates += [(one.place, "", "failed", "malformed", "", one.detail, None) for one in failed]
     names = ("row_id", "verdict", "reason", "kept_row_id", "detail", "value")

@@ -1,6 +1,7 @@
 """Questions from a corpus, and the real samples."""
 
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,15 +76,25 @@ def shards(tmp_path):
     return [tmp_path / "part-0.parquet"]
 
 
-def test_rejected_answers_are_true_answers_to_other_questions_of_the_kind(shards):
+def test_rejected_answers_are_wrong_in_a_way_that_is_said(shards):
     rows = derived(shards, "docs@1", "preferences", 1000)
     true = {row.parts["prompt"][0]["content"]: row.parts["chosen"][0]["content"] for row in rows}
     assert true["What does h7.f do?"] == "Gives the number 7 of all."
     assert {row.doc_id for row in rows} <= {f"d:{number}" for number in range(40)}
+    ways = Counter(row.detail for row in rows)
+    known = ("another_question", "another_kind", "unfinished", "shuffled", "repeated")
+    assert ways.keys() == {f"rejected: {way}" for way in known}
     for row in rows:
         question, rejected = row.parts["prompt"][0]["content"], row.parts["rejected"][0]["content"]
-        assert rejected != true[question]
-        assert rejected in {answer for other, answer in true.items() if other.split()[:2] == question.split()[:2]}
+        answer, alike = true[question], {a for q, a in true.items() if q.split()[:2] == question.split()[:2]}
+        assert rejected != answer
+        assert {
+            "another_question": rejected in alike,
+            "another_kind": rejected in true.values(),
+            "unfinished": answer.startswith(rejected),
+            "shuffled": sorted(rejected.split()) == sorted(answer.split()) or sorted(rejected) == sorted(answer),
+            "repeated": rejected == f"{answer}\n{answer}",
+        }[row.detail.removeprefix("rejected: ")]
 
 
 def test_a_question_with_two_answers_is_not_asked_and_the_order_is_always_the_same(shards):
