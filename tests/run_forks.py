@@ -168,7 +168,7 @@ def serve() -> None:
             _run(told, folder)
         print(pid, flush=True)
         if not os.fork():  # who waits for it: it has another parent, so it is asked for
-            while os.path.exists(f"/proc/{pid}") and _state(pid) != "Z":
+            while not _gone(pid):
                 time.sleep(0.05)
             if not (folder / "status").exists():
                 (folder / "status").write_text("-9")
@@ -181,11 +181,13 @@ def _has_children() -> bool:
     return bool(Path(f"/proc/self/task/{os.getpid()}/children").read_text().strip())
 
 
-def _state(pid: int) -> str:
+def _gone(pid: int) -> bool:
+    """A zombie whose other threads have ended too: before that, its locks are held still."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except (FileNotFoundError, ProcessLookupError):
-        return "Z"
+        return True
 
 
 def _run(told: dict, folder: Path) -> None:
