@@ -129,6 +129,16 @@ merge *args: (_setup "data" "training")
 generate *args: (_setup "data" "serving")
     @{{ python }} -P -m configs generate "$@"
 
+# How well models answer the questions that a dataset holds out: `just exam MODEL [MODEL …] [dataset=…]`
+[no-cd, no-exit-message]
+exam *args: (_setup "data" "serving")
+    @{{ python }} -P -m configs exam "$@"
+
+# The whole story, from a crawl to an endpoint and back to a page: `just demo [--keep] [--dry-run]`
+[no-cd, no-exit-message]
+demo *args: (_setup "data" "training" "serving")
+    @{{ python }} -P -m configs demo "$@"
+
 # A model behind vLLM's OpenAI API: `just serve MODEL [port=8000] [field=value …] [--dry-run]`
 [no-cd, no-exit-message]
 serve *args: (_setup "data" "serving")
@@ -154,10 +164,10 @@ ablate *args: (_setup "data" "training")
 sql *args: (_setup "data")
     @{{ python }} -P -m catalog sql "$@"
 
-# What an artifact was made from: `just trace corpora/docs@1`; of a run down to hosts: `just trace run tiny`
+# What an artifact was made from: `just trace corpora/docs@1`; of a run down to hosts, of an endpoint down to a page
 [no-cd, no-exit-message]
 trace *args: (_setup "data")
-    @{{ python }} -P -m catalog trace "$@"
+    @{{ python }} -P -m configs trace "$@"
 
 # Hash every file of an artifact, or of all, against its record
 [no-cd, no-exit-message]

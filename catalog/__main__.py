@@ -103,7 +103,10 @@ def _shell(given: argparse.Namespace) -> int:
 
 def _trace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "words", nargs="+", metavar="ref", help="name, name@version, kind/name@version, `run NAME`, or a document's id"
+        "words",
+        nargs="+",
+        metavar="ref",
+        help="name, name@version, kind/name@version, `run NAME`, `endpoint NAME`, or a document's id",
     )
     parser.add_argument("--all", action="store_true", help=f"show more than {MAX_BRANCHES} inputs of an artifact")
 
@@ -118,6 +121,8 @@ def _trace(given: argparse.Namespace) -> int:
     console.print(_tree(lineage.trace(given.home, record), most, set()))
     if record.kind == "runs":
         console.print(_run_sources(given.home, record.name, most), markup=False)
+    if record.kind == "endpoints":
+        console.print(_hops(given.home, f"trace_endpoint({quoted(record.name)})"), markup=False)
     users = lineage.used_by(given.home, record)
     if users:
         console.print(f"used by {', '.join(users)}", markup=False)
@@ -125,11 +130,11 @@ def _trace(given: argparse.Namespace) -> int:
 
 
 def _traced(words: list[str]) -> str:
-    """The artifact that is meant: `run zh-small` is runs/zh-small."""
+    """The artifact that is meant: `run zh-small` is runs/zh-small, `endpoint chat` endpoints/chat."""
     if len(words) == 1:
         return words[0]
-    if len(words) == 2 and words[0] == "run":
-        return f"runs/{words[1]}"
+    if len(words) == 2 and words[0] in ("run", "endpoint"):
+        return f"{words[0]}s/{words[1]}"
     raise BadInput(
         f"trace one thing at a time, not {' '.join(words)!r}: just trace docs@1, or just trace run zh-small."
     )
@@ -161,12 +166,18 @@ def _resolved(home: Home, text: str) -> Record:
 
 
 def _trace_document(home: Home, doc_id: str) -> int:
-    with Catalog.open(home) as catalog:
-        rows = catalog.con.execute(f"FROM trace_document('{doc_id}')").fetchall()
-    if not rows:
+    hops = _hops(home, f"trace_document({quoted(doc_id)})")
+    if not hops:
         raise BadInput(f"no document {doc_id} in the catalog. Find one: FROM why('https://…').")
-    print(table(["hop", "what", "name", "place", "detail"], rows))
+    print(hops)
     return 0
+
+
+def _hops(home: Home, macro: str) -> str:
+    """A trace that is a table of the catalog; empty where it has no rows."""
+    with Catalog.open(home) as catalog:
+        rows = catalog.con.execute(f"FROM {macro}").fetchall()
+    return table(["hop", "what", "name", "place", "detail"], rows) if rows else ""
 
 
 def _tree(node: Node, most: int | None, seen: set[str]) -> Tree:
@@ -340,7 +351,8 @@ COMMANDS = {
     "shell": Command("Ask in SQL, one question after another.", "  python -m catalog shell", _shell_arguments, _shell),
     "trace": Command(
         "What an artifact or a document was made from.",
-        "  just trace corpora/docs@1\n  just trace docs\n  just trace run tiny\n  just trace 0123456789ab:42",
+        "  just trace corpora/docs@1\n  just trace docs\n  just trace run tiny\n  just trace endpoint tiny-sft\n"
+        "  just trace 0123456789ab:42",
         _trace_arguments,
         _trace,
     ),

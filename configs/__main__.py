@@ -39,8 +39,11 @@ VERBS = {
     "generate": "generate.main",
     "serve": "serve.main",
     "watch": "watch.main",
+    "trace": "trace.main",
     "report": "report.main",
     "ablate": "stories.ablate.main",
+    "exam": "stories.exam.main",
+    "demo": "stories.demo.main",
 }
 """Each verb's function; only the one that is asked for is imported, since every worker process imports this module."""
 

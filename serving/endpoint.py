@@ -110,7 +110,7 @@ def plan(config: ServeConfig, home: Home) -> Job:
     job = Job(config, home, target, settings, api_key)
     if answers(home, job.name):
         raise Busy(f"the endpoint {job.name} is up already: give another name=…, or stop it.")
-    _check_port(config)
+    check_port(config)
     return job
 
 
@@ -121,7 +121,7 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _check_port(config: ServeConfig) -> None:
+def check_port(config: ServeConfig) -> None:
     """Raises BadInput where the address is not this machine's or the port is taken."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]

@@ -90,11 +90,11 @@ class Job:
 
     def wait(self, timeout_s: float = 900) -> "Done":
         until = time.monotonic() + timeout_s
-        while not (self.folder / "status").exists():
+        status = self.folder / "status"
+        while not (status.exists() and status.read_text()):  # it is there before it is written
             assert time.monotonic() < until, (self.folder / "err").read_text()
             time.sleep(0.05)
-        status = int((self.folder / "status").read_text())
-        return Done(status, (self.folder / "out").read_text(), (self.folder / "err").read_text())
+        return Done(int(status.read_text()), (self.folder / "out").read_text(), (self.folder / "err").read_text())
 
     def wait_for(self, path: Path, timeout_s: float = 900) -> None:
         until = time.monotonic() + timeout_s

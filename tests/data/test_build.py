@@ -15,6 +15,7 @@ from catalog.home import Home
 from catalog.records import load_record
 from catalog.store import Catalog
 from configs.corpora import web
+from data.again import read_again
 from data.build import build
 from data.corpus import CorpusConfig
 from data.edits import EditRule
@@ -282,3 +283,32 @@ def test_shards_are_cut_at_their_size(home: Home, tmp_path: Path):
     assert sum(size or 0 for size in sizes) == record.counts["documents"]
     schema = pq.read_schema(home.artifact("corpora", "web", "1") / "shards" / "part-00000.parquet")
     assert schema.field("text").type == pa.string()
+
+
+def test_every_record_is_read_again_where_it_lies(built):
+    home, _ = built
+    with Catalog.open(home) as catalog:
+        rows = catalog.sql("SELECT doc_id, url, record_offset FROM documents ORDER BY ordinal").fetchall()
+    assert len(rows) == 10
+    for doc_id, url, offset in rows:
+        again = read_again(home, doc_id)
+        assert (again.url, again.offset, again.differs) == (url, offset, ())
+    with pytest.raises(NotFound, match="no document 0123456789ab:4"):
+        read_again(home, "0123456789ab:4")
+
+
+def test_a_record_that_has_changed_is_told(tmp_path):
+    """The source is a file of text of the same size: its bytes are not what was read."""
+    source = tmp_path / "story.jsonl"
+    lines = [json.dumps({"text": english(seed), "url": f"https://example.org/{seed}"}) for seed in range(3)]
+    source.write_text("\n".join(lines))
+    home = Home(tmp_path / "lake")
+    build(web().variant(input=(str(source),)), home)
+    with Catalog.open(home) as catalog:
+        ids = [row[0] for row in catalog.sql("SELECT doc_id FROM documents ORDER BY ordinal").fetchall()]
+    assert [read_again(home, doc_id).differs for doc_id in ids] == [()] * 3
+    source.write_text("\n".join(lines).replace("https://example.org/2", "https://example.com/2"))
+    assert [read_again(home, doc_id).differs for doc_id in ids] == [(), (), ("url",)]
+    source.unlink()
+    with pytest.raises(NotFound, match="must stay where it is"):
+        read_again(home, ids[0])

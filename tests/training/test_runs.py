@@ -10,6 +10,8 @@ from run_forks import KILLED_AFTER_SAVING, KILLED_BEFORE_RECORD, STEPS, ask, bat
 from tokens_toys import samples_of
 
 from catalog.home import Home
+from catalog.index import put_into_catalog
+from catalog.records import Record, now, write_record
 from training.loader.batches import hashes
 from training.mixtures.reading import load_mixture
 from training.runs.machine import has_amx
@@ -63,6 +65,23 @@ def test_batches_are_the_plan_no_sample_twice_none_missing_and_the_tokens_are_th
         assert hashes(row[None])[0] == recorded
     assert ask(whole, "SELECT count(*), count(DISTINCT sample_id) FROM batches WHERE run = 'whole'") == [(64, 64)]
     assert ask(whole, "SELECT count(*) FROM row_losses ANTI JOIN batches USING (run, step, sample_id)") == [(0,)]
+
+
+def test_an_endpoint_is_traced_to_a_page_of_its_model_s_last_step(whole):
+    config: dict = {"model": "whole", "version": "1"}
+    record = Record(kind="endpoints", name="chat", version="1", config=config, counts={"url": "u"}, created=now())
+    write_record(whole, record)
+    put_into_catalog(whole, record)
+    hops = ask(whole, "SELECT what, name, place, detail FROM trace_endpoint('chat')")
+    assert [hop[0] for hop in hops] == ["endpoint", "model", "batch", "document"]  # nobody has crawled these pages
+    assert hops[1][:3] == ("model", "whole@1", "models/whole/1")
+    assert hops[2][1:3] == ("whole", f"step {STEPS}")
+    sample, doc_id = int(hops[2][3].split(",")[0].removeprefix("sample ")), hops[3][1]
+    assert ask(whole, f"SELECT count(*) > 0 FROM batch_documents('whole', {STEPS}) WHERE doc_id = '{doc_id}'") == [
+        (True,)
+    ]
+    assert sample in {read for step, _, read, _ in batches(whole, "whole") if step == STEPS}
+    assert ask(whole, "FROM trace_endpoint('nobody')") == []
 
 
 @pytest.mark.skipif(not has_amx(), reason="this processor has no tiles for bf16")
