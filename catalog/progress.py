@@ -27,6 +27,10 @@ class Bar(Protocol):
         """So much more is done; `note` says what is at hand."""
         ...
 
+    def skip(self, done: int) -> None:
+        """So much was done before this start: it counts, but not in the pace."""
+        ...
+
     def grow(self, total: int) -> None:
         """The total is now known, or has changed."""
         ...
@@ -53,7 +57,7 @@ class PlainBar:
 
     def __init__(self, stage: str, total: int | None, unit: str, out: TextIO, every_s: float = PLAIN_EVERY_S) -> None:
         self.stage, self.total, self.unit, self.out, self.every_s = stage, total, unit, out, every_s
-        self.done, self._note = 0, ""
+        self.done, self.skipped, self._note = 0, 0, ""
         self._began = self._said = time.monotonic()
 
     def start(self) -> None:
@@ -68,6 +72,11 @@ class PlainBar:
             self._said = time.monotonic()
             self._say(f"{self._counted()}, {self._pace()}{f' ({self._note})' if self._note else ''}")
 
+    def skip(self, done: int) -> None:
+        """So much was done before."""
+        self.done += done
+        self.skipped += done
+
     def grow(self, total: int) -> None:
         """The total is now known, or has changed."""
         self.total = total
@@ -76,7 +85,8 @@ class PlainBar:
         """Say how it ended."""
         seconds = time.monotonic() - self._began
         ending = "done" if finished else "stopped"
-        self._say(f"{ending}, {self._counted()} in {duration(seconds)}, {rate(self.done, seconds)} {self.unit}/s")
+        pace = rate(self.done - self.skipped, seconds)
+        self._say(f"{ending}, {self._counted()} in {duration(seconds)}, {pace} {self.unit}/s")
 
     def _say(self, line: str) -> None:
         print(f"{self.stage}: {line}", file=self.out, flush=True)
@@ -87,8 +97,8 @@ class PlainBar:
 
     def _pace(self) -> str:
         seconds = time.monotonic() - self._began
-        left = time_left(self.done, self.total, seconds)
-        return f"{rate(self.done, seconds)} {self.unit}/s{f', {left} left' if left else ''}"
+        left = time_left(self.done, self.total, seconds, self.skipped)
+        return f"{rate(self.done - self.skipped, seconds)} {self.unit}/s{f', {left} left' if left else ''}"
 
 
 class _LiveBar:
@@ -102,7 +112,7 @@ class _LiveBar:
             _Counts(unit),
         )
         self._progress = Progress(*columns, TimeElapsedColumn(), _Left(), _note_column(), console=Console(file=out))
-        self._task = self._progress.add_task(stage, total=total, note="")
+        self._task = self._progress.add_task(stage, total=total, note="", skipped=0)
 
     def start(self) -> None:
         """Show the line."""
@@ -114,6 +124,10 @@ class _LiveBar:
             self._progress.update(self._task, advance=done, note=note)
         else:
             self._progress.update(self._task, advance=done)
+
+    def skip(self, done: int) -> None:
+        """So much was done before."""
+        self._progress.update(self._task, advance=done, skipped=self._progress.tasks[0].fields["skipped"] + done)
 
     def grow(self, total: int) -> None:
         """The total is now known, or has changed."""
@@ -138,7 +152,7 @@ class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The cell of one task."""
         of = f"/{int(task.total):,}" if task.total is not None else ""
-        speed = rate(int(task.completed), task.elapsed or 0.0)
+        speed = rate(int(task.completed) - task.fields["skipped"], task.elapsed or 0.0)
         return Text(f"{int(task.completed):,}{of} {self._unit} {speed}/s")
 
 
@@ -148,7 +162,9 @@ class _Left(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The cell of one task."""
         total = None if task.total is None else int(task.total)
-        left = "" if task.finished else time_left(int(task.completed), total, task.elapsed or 0.0)
+        left = (
+            "" if task.finished else time_left(int(task.completed), total, task.elapsed or 0.0, task.fields["skipped"])
+        )
         return Text(f"{left} left" if left else "", style="cyan")
 
 
@@ -169,11 +185,11 @@ def rate(done: int, seconds: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}"
 
 
-def time_left(done: int, total: int | None, seconds: float) -> str:
+def time_left(done: int, total: int | None, seconds: float, skipped: int = 0) -> str:
     """The time that the rest takes at the mean rate so far; empty where it cannot be known."""
-    if not total or not done or done >= total:
+    if not total or done <= skipped or done >= total:
         return ""
-    return duration(seconds * (total - done) / done)
+    return duration(seconds * (total - done) / (done - skipped))
 
 
 def duration(seconds: float) -> str:

@@ -199,7 +199,7 @@ def generate(job: Job) -> Generated:
 
 def _answer(job: Job, todo: list[tuple[Path, tuple[Prompt, ...]]]) -> None:
     with start(job.target, job.settings) as llm, stage_progress("generate", len(job.prompts), "rows") as bar:
-        bar.advance(len(job.prompts) - sum(len(rows) for _, rows in todo))
+        bar.skip(len(job.prompts) - sum(len(rows) for _, rows in todo))
         for part, rows in todo:
             answers = _answers(llm, job, rows)
             with written(part) as partial:

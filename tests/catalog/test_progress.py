@@ -33,6 +33,16 @@ def test_a_plain_line_now_and_then_with_the_time_left():
     assert " left (a.warc.gz)" in line
 
 
+def test_what_was_done_before_is_not_in_the_pace():
+    out = io.StringIO()
+    bar = PlainBar("train", 1000, "steps", out, every_s=0.0)
+    bar.start()
+    bar.skip(998)
+    bar._began -= 10  # ten seconds for one step
+    bar.advance(1)
+    assert out.getvalue() == "train: 999/1,000 steps, 0.1 steps/s, 10 s left\n"
+
+
 def test_a_stage_that_fails_says_how_far_it_came():
     out = io.StringIO()
 

@@ -94,7 +94,7 @@ class Session:
         """Train to the end, to a signal or to a loss that cannot be; gives the state on record."""
         out = io.StringIO() if self.rank else None  # the first process speaks for all
         with stage_progress("train", total=self.steps, unit="steps", out=out) as bar:
-            bar.advance(self.launch.start.step if self.launch.start else 0)
+            bar.skip(self.launch.start.step if self.launch.start else 0)
             trainer = self._trainer(self._recorder(bar))
             self._held = self._heldout()
             if self.job.strategy == "fsdp2":

@@ -209,7 +209,7 @@ def _encode(job: Job) -> list[PieceTotals]:
     stage = Encode(job.tokenizer_json, job.tokenizer.eos_id, job.dtype, units, folder, job.config.leave_out)
     todo = [number for number in range(len(units)) if not Piece(folder, number).there]
     with stage_progress("tokenize", total=job.inputs.documents, unit="documents") as bar:
-        bar.advance(sum(Piece(folder, number).totals.read for number in set(range(len(units))) - set(todo)))
+        bar.skip(sum(Piece(folder, number).totals.read for number in set(range(len(units))) - set(todo)))
         run_tasks(stage, todo, job.config.processes, bar)
     return [Piece(folder, number).totals for number in range(len(units))]
 

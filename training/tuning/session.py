@@ -60,7 +60,7 @@ class Session:
         start = self.launch.start
         try:
             with stage_progress("tune", total=self.steps, unit="steps", out=out) as bar:
-                bar.advance(start.step if start else 0)
+                bar.skip(start.step if start else 0)
                 self._tape = self._new_tape(rank)
                 self._keeper = Keeper(
                     self._tape,
