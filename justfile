@@ -124,6 +124,16 @@ tune-classifier *args: (_setup "data" "training")
 merge *args: (_setup "data" "training")
     @{{ python }} -P -m configs merge "$@"
 
+# A smaller model and what it lost: `just quantize MODEL SCHEME [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+quantize *args: (_setup "data" "training" "serving")
+    @{{ python }} -P -m configs quantize "$@"
+
+# The smallest scheme that holds on this machine: `just compress-search MODEL [max_loss=1%] [field=value …]`
+[no-cd, no-exit-message]
+compress-search *args: (_setup "data" "training" "serving")
+    @{{ python }} -P -m configs compress-search "$@"
+
 # Answers of a model to a file of prompts: `just generate MODEL PROMPTS.jsonl [field=value …] [--dry-run]`
 [no-cd, no-exit-message]
 generate *args: (_setup "data" "serving")

@@ -57,6 +57,7 @@ REGISTERED = (
     Registered("tokens", "samples/part-", "samples"),
     Registered("datasets", "train/", "dataset_rows"),
     Registered("datasets", "held_out/", "dataset_rows"),
+    Registered("models", "calibration/", "calibration_samples"),
 )
 
 

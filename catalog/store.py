@@ -37,6 +37,7 @@ EXTERNAL_TABLES = (
     "batches",
     "row_losses",
     "dataset_rows",
+    "calibration_samples",
 )
 """Tables of the schema `store` whose files are registered where they lie."""
 WAIT_S = 120.0

@@ -36,6 +36,8 @@ VERBS = {
     "tune-classifier": "tune.classifier_main",
     "tune-rank": "tune.rank_main",
     "merge": "tune.merge_main",
+    "quantize": "quantize.main",
+    "compress-search": "quantize.search_main",
     "generate": "generate.main",
     "serve": "serve.main",
     "watch": "watch.main",

@@ -2,6 +2,7 @@
 
 just serve tiny-sft                              on http://127.0.0.1:8000
 just serve tiny-lora@2 port=8001 context=1024    an adapter, over its parent
+just serve tiny-lora@2 adapters=other-lora       two adapters, and their parent
 MILLRACE_API_KEY=… just serve tiny-sft host=0.0.0.0
 just serve tiny-sft --dry-run                    the whole config, and what would be started
 
@@ -38,8 +39,10 @@ def main(argv: list[str]) -> int:
     if arguments.dry_run:
         print(f"{config.model_dump_json(indent=1)}\nengine   {job.settings}\nruns     {shlex.join(command(job))}")
         return 0
-    if warning := check_template(job.target):
+    if warning := check_template(job.chat):
         print(f"warning: {warning}", file=sys.stderr)
+    if job.others:
+        print(f"adapters {', '.join(job.loras)}")
     print(f"engine   {job.settings}\nstarting {job.target.model.ref}, which takes half a minute or more", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -58,7 +61,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def curl(job: Job) -> str:
     """A command that gets an answer."""
     asked: dict[str, object] = {"model": job.name, "max_tokens": 64}
-    if job.target.template:
+    if job.chat.template:
         path, asked["messages"] = "chat/completions", [{"role": "user", "content": "What is this?"}]
     else:
         path, asked["prompt"] = "completions", "This is"

@@ -9,7 +9,7 @@ tokens stand for, so that a larger vocabulary is no advantage in itself (The Pil
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Forward = Callable[[Any], tuple[Any, Any]]
@@ -33,6 +33,16 @@ def score(forward: Forward, batches: Iterable[tuple[str, Any, float]]) -> dict[s
     for group, batch, size in batches:
         losses, tokens = forward(batch)
         found[group] = found.get(group, Sums()).plus(Sums(float(losses.double().sum()), float(tokens.sum()), size))
+    return found
+
+
+def read(
+    nats: Callable[[Any], Iterable[tuple[float, int]]], texts: Sequence[tuple[str, Any, float]]
+) -> dict[str, Sums]:
+    """Put texts, each a text of its own, to whatever says their nats and counted tokens; each with group and bytes."""
+    found: dict[str, Sums] = {}
+    for (group, _, size), (lost, tokens) in zip(texts, nats([ids for _, ids, _ in texts]), strict=True):
+        found[group] = found.get(group, Sums()).plus(Sums(lost, tokens, size))
     return found
 
 

@@ -7,7 +7,6 @@
 The child dies with this process, in whatever way that ends; `catalog/endpoints.py` says whether both are well.
 """
 
-import ctypes
 import ipaddress
 import os
 import signal
@@ -30,6 +29,7 @@ from catalog.ids import parse_ref
 from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import Record, fingerprint, next_version, now, write_record
+from serving.apart import die_with_parent, last_words
 from serving.engine import EngineConfig, Settings, arguments, check_machine, environment, settings_for
 from serving.target import Target, resolve, shape_of
 
@@ -38,8 +38,6 @@ STOP_S = 30.0
 """Seconds for the server to finish; then it is killed."""
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Every address of the machine, and one that it answers on itself."""
-DIES_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux's prctl."""
 
 
 class ServeConfig(Config):
@@ -50,6 +48,8 @@ class ServeConfig(Config):
     """Of the endpoint and of the model in requests; by default the model's."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    adapters: tuple[str, ...] = ()
+    """More adapters over the same parent, each a model of its own in requests."""
     start_s: float = Field(default=900.0, gt=0)
     """Seconds after which a start has failed."""
     engine: EngineConfig = EngineConfig()
@@ -64,11 +64,24 @@ class Job:
     target: Target
     settings: Settings
     api_key: str
+    others: tuple[Target, ...] = ()
+    """The adapters that are served besides."""
 
     @property
     def name(self) -> str:
         """The endpoint's name."""
         return self.config.name or self.target.model.name
+
+    @property
+    def loras(self) -> dict[str, Target]:
+        """Every adapter, by its name in requests."""
+        own = {self.name: self.target} if self.target.adapter else {}
+        return own | {other.model.name: other for other in self.others}
+
+    @property
+    def chat(self) -> Target:
+        """The model whose chat template counts: a base that knows none talks as its first adapter does."""
+        return next((one for one in (self.target, *self.others) if one.template), self.target)
 
     @property
     def url(self) -> str:
@@ -107,11 +120,29 @@ def plan(config: ServeConfig, home: Home) -> Job:
     api_key = os.environ.get(KEY, "")
     if not _loopback(config.host) and not api_key:
         raise BadInput(f"host={config.host} can be reached from outside: set {KEY} to a secret, or serve on 127.0.0.1.")
-    job = Job(config, home, target, settings, api_key)
+    job = Job(config, home, target, settings, api_key, tuple(resolve(home, ref) for ref in config.adapters))
+    _check_adapters(job)
     if answers(home, job.name):
         raise Busy(f"the endpoint {job.name} is up already: give another name=…, or stop it.")
     check_port(config)
     return job
+
+
+def _check_adapters(job: Job) -> None:
+    """Raises BadInput where models cannot be served together: other parents, one name twice, other templates."""
+    base = job.target.base
+    names = [job.name, str(base.ref)]
+    for other in job.others:
+        ref = other.model.ref
+        if not other.adapter:
+            raise BadInput(f"adapters: {ref} is no adapter, it has weights of its own. Serve it by itself.")
+        if other.base.ref != base.ref:
+            raise BadInput(f"adapters: {ref} is over {other.base.ref}, not over {base.ref}. Serve it by itself.")
+        if other.model.name in names:
+            raise BadInput(f"adapters: the name {other.model.name} is there twice. Leave one out, or give name=….")
+        names.append(other.model.name)
+        if other.template and job.chat.template and other.template.read_bytes() != job.chat.template.read_bytes():
+            raise BadInput(f"adapters: {ref} has another chat template than {job.chat.model.ref}. Serve it by itself.")
 
 
 def _loopback(host: str) -> bool:
@@ -165,27 +196,25 @@ def _child(job: Job, out: int) -> subprocess.Popen:
         stdout=out,
         stderr=out,
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
 
 
 def command(job: Job) -> list[str]:
     """The server's command line; `vllm serve` asks for the package's name, and the CPU build has another."""
     given = arguments(job.target, job.settings) | {"host": job.config.host, "port": job.config.port}
+    if loras := job.loras:
+        ranks = max(one.rank for one in loras.values())
+        given |= {"enable_lora": True, "max_lora_rank": ranks, "max_loras": len(loras)}
     own = job.name if not job.target.adapter else str(job.target.base.ref)
     words = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server", "--served-model-name", own]
     for name, value in given.items():
         flag = name.replace("_", "-")
         words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    if job.target.adapter:
-        words += ["--lora-modules", f"{job.name}={job.target.adapter}"]
-    if job.target.template:
-        words += ["--chat-template", str(job.target.template)]
+    if loras:
+        words += ["--lora-modules", *(f"{name}={one.adapter}" for name, one in loras.items())]
+    if job.chat.template:
+        words += ["--chat-template", str(job.chat.template)]
     return words
 
 
@@ -199,18 +228,14 @@ def _wait_until_ready(job: Job, process: subprocess.Popen, log: Path) -> None:
         time.sleep(0.2)
 
 
-def last_words(log: Path) -> str:
-    """The last line of a log that names an error, else its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    named = [line for line in lines if "Error: " in line]
-    return (named or lines or ["it said nothing"])[-1][-300:]
-
-
 def _record(job: Job, version: str) -> Record:
     model, base = job.target.model, job.target.base
-    inputs = tuple(dict.fromkeys([f"models/{model.ref}", f"models/{base.ref}"]))
+    others = [str(other.model.ref) for other in job.others]
+    inputs = tuple(dict.fromkeys(f"models/{ref}" for ref in (model.ref, base.ref, *others)))
     config: dict[str, JsonValue] = {"model": model.name, "version": model.version, "precision": job.settings.precision}
     config |= {"context": job.settings.context, "compile": job.settings.compile}
+    if others:
+        config["adapters"] = [*others]
     return Record(
         kind="endpoints",
         name=job.name,

@@ -132,8 +132,8 @@ def check_machine(folder: Path) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """Variables of an engine's process. Nothing is asked of the network.
 
-    vLLM's own binding leaves a core to the server, which is half of two: threads are not bound, and wait passively,
-    since spinning ones took eleven times as long beside another program (5.7 s against 0.5 for the same answers).
+    vLLM's own binding leaves a core to the server, which is half of two: threads are not bound. They wait passively:
+    beside another busy program spinning ones were much slower (once 5.7 s against 0.5 for the same answers).
     """
     own = {
         "VLLM_NO_USAGE_STATS": "1",

@@ -1,13 +1,18 @@
 """A home with a small random model, an adapter and both merged (`from serving_toys import make_home`)."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokens_toys import write_tokenizer
 
 from catalog.home import Home
 from catalog.records import Record, now, write_record
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -50,10 +55,7 @@ def add_adapter(home: Home, name: str, parent: str, **settings: object) -> Path:
 
 
 def make_home(folder: Path) -> Home:
-    """Real small models with random weights: base@1, the adapter lora@1 and merged@1; both talk."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
+    """Real small models with random weights: base@1, the adapters lora@1 and lora2@1, each merged too; all talk."""
     from training.models.build import build
     from training.models.config import ModelConfig
     from training.models.export import export
@@ -75,14 +77,27 @@ def make_home(folder: Path) -> Home:
     (home.root / "models" / "base").mkdir(parents=True)
     export(hf, home.root / "models" / "base" / "1", tokenizer=tokenizer, precision="fp32")
     add_record(home, "base")
-    torch.manual_seed(2)
-    adapted = get_peft_model(
-        hf, LoraConfig(r=4, lora_alpha=8, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
-    )  # pyright: ignore
-    adapted.save_pretrained(str(add_record(home, "lora", kind="adapter", method="sft", parent="base@1")))
-    for file in tokenizer.iterdir():
-        shutil.copyfile(file, home.root / "models" / "lora" / "1" / file.name)
-    (home.root / "models" / "merged").mkdir(parents=True)
-    export(adapted.merge_and_unload(), home.root / "models" / "merged" / "1", tokenizer=tokenizer, precision="fp32")
-    add_record(home, "merged")
+    for number, suffix in ((2, ""), (5, "2")):
+        _add_pair(home, hf, tokenizer, number, suffix)
     return home
+
+
+def _add_pair(home: Home, hf: "PreTrainedModel", tokenizer: Path, seed: int, suffix: str) -> None:
+    """An adapter, and the model that it makes of the base."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from training.models.export import export
+
+    torch.manual_seed(seed)
+    adapted = get_peft_model(
+        copy.deepcopy(hf), LoraConfig(r=4, lora_alpha=8, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
+    )  # pyright: ignore
+    folder = add_record(home, f"lora{suffix}", kind="adapter", method="sft", parent="base@1")
+    adapted.save_pretrained(str(folder))
+    for file in tokenizer.iterdir():
+        shutil.copyfile(file, folder / file.name)
+    place = home.root / "models" / f"merged{suffix}" / "1"
+    place.parent.mkdir(parents=True)
+    export(adapted.merge_and_unload(), place, tokenizer=tokenizer, precision="fp32")
+    add_record(home, f"merged{suffix}")

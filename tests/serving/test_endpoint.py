@@ -24,7 +24,8 @@ from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import Record, now, write_record
 from catalog.store import Catalog
-from serving.endpoint import KEY, ServeConfig, command, last_words, plan
+from serving.apart import last_words
+from serving.endpoint import KEY, ServeConfig, command, plan
 
 
 def free_port() -> int:
@@ -65,6 +66,36 @@ def test_an_adapter_and_its_parent_are_served_together(home: Home):
     assert words[words.index("--served-model-name") + 1] == "base@1"
     assert words[words.index("--lora-modules") + 1] == f"chat={folder}"
     assert "--enable-lora" in words
+
+
+def test_several_adapters_are_served_by_their_names(home: Home):
+    add_shell(home, "base", template=False)
+    for name, rank in (("lora", 4), ("other", 20)):
+        (add_adapter(home, name, "base@1", r=rank) / "chat_template.jinja").write_text("x")
+    job = plan(ServeConfig(model="base", adapters=("lora", "other"), port=free_port()), home)
+    words = command(job)
+    at = words.index("--lora-modules")
+    assert [word.partition("=")[0] for word in words[at + 1 : at + 3]] == ["lora", "other"]
+    assert words[words.index("--served-model-name") + 1] == "base"
+    assert [words[words.index(flag) + 1] for flag in ("--max-lora-rank", "--max-loras")] == ["32", "2"]
+    assert words[words.index("--chat-template") + 1].endswith("lora/1/chat_template.jinja")
+    first = plan(ServeConfig(model="lora", adapters=("other",), port=free_port()), home)
+    assert list(first.loras) == ["lora", "other"]
+
+
+def test_adapters_that_cannot_be_served_together_are_refused(home: Home):
+    add_shell(home, "base", template=False)
+    add_shell(home, "base2", template=False)
+    for name, parent in (("lora", "base@1"), ("far", "base2@1"), ("odd", "base@1")):
+        (add_adapter(home, name, parent) / "chat_template.jinja").write_text("y" if name == "odd" else "x")
+    for adapters, why in (
+        (("base2",), "base2@1 is no adapter"),
+        (("far",), "far@1 is over base2@1, not over base@1"),
+        (("lora",), "the name lora is there twice"),
+        (("odd",), "odd@1 has another chat template than lora@1"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            plan(ServeConfig(model="lora", adapters=adapters, port=free_port()), home)
 
 
 def test_bad_input_is_one_line_and_status_2(home: Home):
@@ -141,8 +172,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def served(models: Home) -> Iterator[tuple[subprocess.Popen, str]]:
-    """A process that serves the adapter, and its ready lines."""
-    words = ["lora", f"port={free_port()}", "cache_gib=1", "threads=1", "--home", str(models.root)]
+    """A process that serves two adapters, and its ready lines."""
+    words = ["lora", "adapters=lora2", f"port={free_port()}", "cache_gib=1", "threads=1", "--home", str(models.root)]
     process = subprocess.Popen(
         millrace("serve", *words), stdout=subprocess.PIPE, text=True, env={**os.environ, KEY: "a-secret"}
     )
@@ -166,6 +197,30 @@ def ask(url: str, key: str, **body: object) -> dict:
         return json.loads(reply.read())
 
 
+HALF = "\ufffd"
+"""A character that is not whole at the end: transformers writes it, vLLM waits for the rest."""
+
+
+def answer(url: str, model: str, text: str) -> str:
+    body = {"temperature": 0, "max_tokens": 12, "messages": [{"role": "user", "content": text}]}
+    reply = ask(url, "a-secret", model=model, **body)
+    assert reply["model"] == model
+    return reply["choices"][0]["message"]["content"].rstrip(HALF)
+
+
+def greedy(home: Home, model: str, text: str) -> str:
+    """By transformers, in fp32."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = home.artifact("models", model, "1")
+    tokenizer, hf = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+    given = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    found = hf.generate(**given, do_sample=False, max_new_tokens=12)[0][given["input_ids"].shape[1] :]
+    return tokenizer.decode(found, skip_special_tokens=True).rstrip(HALF)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["TERM", "process", "server", "engine"])
 def test_an_endpoint_answers_and_is_down_however_it_ends(
@@ -179,8 +234,9 @@ def test_an_endpoint_answers_and_is_down_however_it_ends(
     curl = said.split("try ")[1].strip()
     shown = subprocess.run(curl, shell=True, env={**os.environ, KEY: "a-secret"}, capture_output=True, text=True)
     assert json.loads(shown.stdout)["choices"][0]["finish_reason"] in ("stop", "length")
-    for model in ("lora", "base@1"):
-        assert ask(url, "a-secret", model=model, messages=messages, max_tokens=4)["model"] == model
+    said = [answer(url, model, "the mill") for model in ("lora", "lora2", "base@1")]
+    assert said == [greedy(models, model, "the mill") for model in ("merged", "merged2", "base")]
+    assert len(set(said)) == 3
     with pytest.raises(urllib.error.HTTPError, match="401"):
         ask(url, "another", model="lora", messages=messages)
     below = psutil.Process(process.pid).children(recursive=True)

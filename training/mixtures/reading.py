@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.errors import Damaged
+from catalog.errors import BadInput, Damaged
 from catalog.home import Home
 from catalog.ids import parse_ref
 from catalog.index import split_input
 from catalog.records import Record, find
 from training.mixtures.plan import Plan, StreamKey
+from training.tokenizers.load import load_tokenizer
 from training.tokens.reading import TokensInfo, load_tokens
 
 Ids = NDArray[np.int64]
@@ -73,3 +74,35 @@ def load_mixture(home: Home, ref: str) -> Mixture:
     tokens = [load_tokens(home, f"{key.name}@{key.version}") for key in inputs if key.kind == "tokens"]
     plan = Plan.model_validate(record.config["plan"])
     return Mixture(record, home.artifact("mixtures", record.name, record.version), plan, tuple(tokens))
+
+
+def mixture_of(home: Home, parent: Record, asked: str) -> Mixture | None:
+    """The mixture that a model's line began with, or the one that is asked for; None where there is none."""
+    if asked:
+        return load_mixture(home, asked)
+    record: Record | None = parent
+    while record:
+        run = find_run(home, record)
+        mixtures = [text for text in run.inputs if text.startswith("mixtures/")] if run else []
+        if mixtures:
+            try:
+                return load_mixture(home, mixtures[0].partition("/")[2])
+            except BadInput:
+                return None
+        above = str(record.config.get("parent") or "")
+        record = find(home, "models", above) if above else None
+    return None
+
+
+def find_run(home: Home, model: Record) -> Record | None:
+    """The run that made a model, where it is in the home."""
+    name = str(model.config.get("run") or "")
+    try:
+        return find(home, "runs", name) if name else None
+    except BadInput:
+        return None
+
+
+def same_tokens(mixture: Mixture, home: Home, folder: Path) -> bool:
+    """Whether a mixture's tokens are those of the model in a folder (its tokenizer may have been extended since)."""
+    return load_tokenizer(home, str(folder)).fingerprint == mixture.tokens[0].tokenizer_fingerprint

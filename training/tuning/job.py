@@ -13,7 +13,7 @@ from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.ids import key, parse_ref
 from catalog.records import Record, find, fingerprint
-from training.mixtures.reading import Mixture
+from training.mixtures.reading import Mixture, mixture_of
 from training.models.build import shape_of
 from training.models.config import ModelConfig, parameters
 from training.runs import machine
@@ -25,7 +25,7 @@ from training.tuning.config import KINDS, Rate, TuneConfig, rate_of
 from training.tuning.examples import Examples, Source, encode, read_rows, unpaired
 from training.tuning.models import check_targets
 from training.tuning.order import Feed, arrange
-from training.tuning.replay import Pretraining, mixture_of, obstacle
+from training.tuning.replay import Pretraining, obstacle
 from training.tuning.rewards import check_pattern
 from training.tuning.template import Chat, load_chat
 

@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from catalog.errors import BadInput
 from catalog.home import Home
-from catalog.records import Record, find
 from training.loader.batches import Batch
 from training.loader.dataset import MixtureDataset
-from training.mixtures.reading import Mixture, load_mixture
+from training.mixtures.reading import Mixture
 from training.runs.heldout import token_bytes
 from training.sample_ids import MAX_DIVISOR, parts
 from training.sample_ids import whole as whole_samples
@@ -65,24 +63,6 @@ class Pretraining:
                 yield domain, {**read, "labels": labels}, float(sizes[counted].sum())
 
 
-def mixture_of(home: Home, parent: Record, asked: str) -> Mixture | None:
-    """The mixture that a model's line began with, or the one that is asked for; None where there is none."""
-    if asked:
-        return load_mixture(home, asked)
-    record: Record | None = parent
-    while record:
-        run = find_run(home, record)
-        mixtures = [text for text in run.inputs if text.startswith("mixtures/")] if run else []
-        if mixtures:
-            try:
-                return load_mixture(home, mixtures[0].partition("/")[2])
-            except BadInput:
-                return None
-        above = str(record.config.get("parent") or "")
-        record = find(home, "models", above) if above else None
-    return None
-
-
 def obstacle(mixture: Mixture | None, tokenizer: LoadedTokenizer, length: int) -> str:
     """Why a model cannot read a mixture in rows of so many tokens; nothing where it can."""
     if not mixture:
@@ -93,15 +73,6 @@ def obstacle(mixture: Mixture | None, tokenizer: LoadedTokenizer, length: int) -
     if tokens.sequence_length // MAX_DIVISOR > length:
         return f"rows of {length} tokens are too short for samples of {tokens.sequence_length}"
     return ""
-
-
-def find_run(home: Home, model: Record) -> Record | None:
-    """The run that made a model, where it is in the home."""
-    name = str(model.config.get("run") or "")
-    try:
-        return find(home, "runs", name) if name else None
-    except BadInput:
-        return None
 
 
 def divisor_for(packed: int, length: int) -> int:
