@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,13 @@ CONFIG = {
     "hidden_size": 128,
     "dtype": "float32",
 }
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def add_record(home: Home, name: str, **config: str) -> Path:

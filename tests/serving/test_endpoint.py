@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from serving_toys import add_adapter, add_shell, make_home
+from serving_toys import add_adapter, add_shell, free_port, make_home
 from toys import millrace
 
 from catalog.endpoints import answers, up
@@ -26,12 +26,6 @@ from catalog.records import Record, now, write_record
 from catalog.store import Catalog
 from serving.apart import last_words
 from serving.endpoint import KEY, ServeConfig, command, plan
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_taken_port_is_refused(home: Home):
