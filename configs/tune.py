@@ -272,7 +272,8 @@ def _scores(model: Record) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row["metric"] in SHOWN:
-            found.setdefault(str(row["task"]), []).append(f"{row['metric']} {row['value']:.4g}")
+            error = f" ± {row['stderr']:.2g}" if row["stderr"] else ""
+            found.setdefault(str(row["task"]), []).append(f"{row['metric']} {row['value']:.4g}{error}")
     return [f"{task}: {', '.join(said)}" for task, said in found.items()]
 
 

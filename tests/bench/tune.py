@@ -22,8 +22,9 @@ from tests.bench.tables import publish, table
 
 SHARED = Path(os.environ.get("MILLRACE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
 SETS = {
-    "instructions": ("alpaca-en", "alpaca-gpt4-zh", "dolly-hhrlhf-en", "gsm8k-train"),
-    "preferences": ("dpo-en", "dpo-zh"),
+    "bench-instructions": ("instructions/*.jsonl",),
+    "bench-preferences": ("preferences/dpo-*.jsonl", "preferences/hh-*.jsonl"),
+    "bench-labels": ("preferences/kto-*.jsonl",),
 }
 
 
@@ -55,9 +56,8 @@ def _make_ready(home: Home, model: str) -> None:
 
     if not versions(home, "models", model):
         pretrain.main([model, "--home", str(home.root)])
-    for kind, names in SETS.items():
-        files = tuple(str(SHARED / kind / f"{name}.jsonl") for name in names)
-        prepare(DatasetConfig(name=f"bench-{kind}", input=files), home)
+    for name, globs in SETS.items():
+        prepare(DatasetConfig(name=name, input=tuple(str(SHARED / files) for files in globs)), home)
 
 
 # ── speed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,6 +100,7 @@ def _config(options: argparse.Namespace):
             "parent": options.model,
             "dataset": "bench-instructions",
             "packing": False,
+            "max_length": 512,
             "max_steps": options.steps,
             "learning_rate": 1e-4,
             "schedule": "constant",
@@ -202,11 +203,33 @@ def _peak_mb() -> float:
 
 # ── quality ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SFT_STEPS, DPO_STEPS = 80, 60
+SFT_STEPS, STEPS = 80, 40
+SFT = {"dataset": "bench-instructions", "max_steps": SFT_STEPS, "batch_rows": 4, "epochs": 2}
+LATER = {"max_steps": STEPS, "batch_rows": 8, "epochs": 4}
+RUNS: dict[str, dict] = {
+    "SFT, no replay": {"run": "bench-sft-0", **SFT, "replay": {"share": 0.0}},
+    "SFT, 10 % replay": {"run": "bench-sft-10", **SFT, "replay": {"share": 0.1}},
+    "SFT, 20 % replay": {"run": "bench-sft-20", **SFT, "replay": {"share": 0.2}},
+    "DPO of that without": {"method": "dpo", "parent": "bench-sft-0", "dataset": "bench-preferences", **LATER},
+    "DPO of that with 10 %": {"method": "dpo", "parent": "bench-sft-10", "dataset": "bench-preferences", **LATER},
+    "KTO of that with 10 %": {"method": "kto", "parent": "bench-sft-10", "dataset": "bench-labels", **LATER},
+    "Reward model of that with 10 %": {
+        "method": "reward",
+        "parent": "bench-sft-10",
+        "dataset": "bench-preferences",
+        **LATER,
+    },
+}
+SHOWN = {
+    "sft": ("loss",),
+    "dpo": ("loss", "reward_accuracy", "reward_margin"),
+    "kto": ("loss", "reward_margin"),
+    "reward": ("loss", "accuracy"),
+}
 
 
 def _quality(home: Home, model: str) -> str:
-    """SFT with and without replay, then DPO: held-out rows, and bits a byte of pretraining text."""
+    """SFT with and without replay, then preferences: held-out rows, and bits a byte of pretraining text."""
     from configs.tune import hands
     from training.runs.curves import read_curves
     from training.tuning.config import TuneConfig
@@ -215,39 +238,27 @@ def _quality(home: Home, model: str) -> str:
     for kind in ("runs", "models"):
         for path in (home.root / kind).glob("bench-*"):
             shutil.rmtree(path)
-    runs = {
-        "SFT, no replay": {"run": "bench-sft-0", "replay": {"share": 0.0}},
-        "SFT, 10 % replay": {"run": "bench-sft-10", "replay": {"share": 0.1}},
-        "SFT, 20 % replay": {"run": "bench-sft-20", "replay": {"share": 0.2}},
-        "DPO of that with 10 %": {
-            "run": "bench-dpo",
-            "method": "dpo",
-            "parent": "bench-sft-10",
-            "dataset": "bench-preferences",
-            "max_steps": DPO_STEPS,
-            "batch_rows": 8,
-        },
-    }
-    rows = []
-    for name, fields in runs.items():
-        given = {"parent": model, "dataset": "bench-instructions", "max_steps": SFT_STEPS, "epochs": 2, **fields}
-        config = TuneConfig.model_validate({**given, "forgetting_rows": 32, "heldout_rows": 128})
-        tune(config, home, hands(), "bench")
-        series = read_curves(home, config.name).series
-        own = "bench-preferences" if config.method == "dpo" else "bench-instructions"
-        shown = ("loss", "reward_accuracy", "reward_margin") if config.method == "dpo" else ("loss",)
-        told = ", ".join(_moved(series, f"heldout/{own}/{metric}", metric) for metric in shown)
-        domains = [metric for metric in series if metric.endswith("/bits_per_byte") and own not in metric]
-        rows.append([name, told, *(_moved(series, metric, "") for metric in sorted(domains))])
-    columns = ["", "held-out rows", *(metric.split("/")[1] for metric in sorted(domains))]
+    rows, domains = [], list[str]()
+    for name, fields in RUNS.items():
+        fixed = {"max_length": 1024, "forgetting_rows": 16, "heldout_rows": 128, "evaluate_steps": SFT_STEPS}
+        config = TuneConfig.model_validate({"parent": model, **fixed, **fields})
+        done = tune(config, home, hands(), "bench")
+        series, own = read_curves(home, config.name).series, config.dataset
+        told = ", ".join(_moved(series, f"heldout/{own}/{metric}", metric) for metric in SHOWN[config.method])
+        domains = domains or sorted(name for name in series if name.endswith("/bits_per_byte") and own not in name)
+        rate = f"{done.run.config['learning_rate']:g}"
+        rows.append([name, rate, told, *(_moved(series, metric, "") for metric in domains)])
+    columns = ["", "rate", "held-out rows", *(metric.split("/")[1] for metric in domains)]
     note = (
-        f"Before → after {SFT_STEPS} (DPO: {DPO_STEPS}) steps of 8 rows. The columns on the right are bits a byte of "
-        "held-out text that the base was pretrained on: what grows there is forgotten. SFT reads English and Chinese "
-        "Alpaca, Dolly and GSM8K, DPO the two `dpo` sets."
+        f"Before → after {SFT_STEPS} steps of 4 packed rows of 1,024 tokens (SFT), or {STEPS} of 8 rows; all sets of "
+        "instructions, preferences and labels of the shared samples. The columns on the right are bits a byte of "
+        "held-out text that the base was pretrained on: what grows there is forgotten."
     )
     return table(columns, rows) + "\n\n" + note
 
 
 def _moved(series: dict, metric: str, name: str) -> str:
-    values = [value for _, value in series[metric]]
+    values = [value for _, value in series.get(metric, [])]
+    if not values:
+        return ""  # reward models write no text
     return f"{name} {values[0]:.3f} → {values[-1]:.3f}".strip()

@@ -92,6 +92,8 @@ def test_dpo_margin_grows_and_chosen_answers_win(home, answering):
     margins, right = (measured(home, "preferring", f"heldout/liked/reward_{name}") for name in ("margin", "accuracy"))
     assert margins[-1] > margins[0] + 1
     assert right[-1] > 0.9
+    asked = "FROM evaluations WHERE model = 'preferring' AND metric = 'reward_accuracy'"
+    assert ask(home, f"SELECT n, stderr < 0.06 {asked}") == [(32, True)]
 
 
 @pytest.mark.parametrize("dataset", ["votes", "liked"])

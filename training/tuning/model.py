@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ from training.tuning.models import described, load_folder, name_classes, outputs
 from training.tuning.template import load_chat
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+PROPORTIONS = ("accuracy", "reward_accuracy", "exact", "contains", "format", "code")
+"""Measures that count right rows, each right or wrong: their standard error is known."""
 MERGED_WITHIN = 1e-4
 """The most by which logits of an adapter and of the merged model may differ, in fp32: sums in another order."""
 
@@ -215,8 +218,9 @@ def _evaluations(scores: Scores, job: Job) -> Iterator[dict[str, JsonValue]]:
         n = int(counted.get(step, len(job.heldout.examples)))
         for metric, points in values.items():
             if metric not in ("tokens", "rows", "perplexity") and step in points:
-                row = {"metric": metric, "value": points[step], "stderr": None, "n": n}
-                yield {"task": f"heldout/{group}", **row}
+                value = points[step]
+                error = math.sqrt(value * (1 - value) / n) if metric in PROPORTIONS and n else None
+                yield {"task": f"heldout/{group}", "metric": metric, "value": value, "stderr": error, "n": n}
 
 
 def _card(job: Job, state: RunState, scores: Scores) -> str:
