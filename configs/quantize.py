@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     job = plan(recipe.quantize, home, partial(texts_of, home))
     measured = recipe.receipt and not job.served
     if measured:
-        _check_heldout(job)
+        _check_measure(job, recipe)
     if arguments.dry_run:
         print(recipe.model_dump_json(indent=1))
     print("\n".join(_described(job, recipe)), flush=True)
@@ -87,6 +87,8 @@ def search_main(argv: list[str]) -> int:
     search, home = set_fields(Search(quantize=first), arguments.words), Home.open(arguments.home)
     max_loss = loss_of(search.max_loss)
     model = compressible(home, search.quantize.model).model
+    if search.quantize.name or search.quantize.version:
+        raise BadInput("each scheme makes a model of its own name: leave name and version out.")
     jobs, skipped = _jobs(search, home)
     if arguments.dry_run:
         print(search.model_dump_json(indent=1))
@@ -129,7 +131,7 @@ def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
         except BadInput as error:
             skipped[name] = str(error)
     for job in jobs.values():
-        _check_heldout(job)
+        _check_measure(job, search)
     return jobs, skipped
 
 
@@ -167,8 +169,8 @@ def _heldout(home: Home, mixture: "Mixture", folder: Path, rows: int) -> list[Do
     ]
 
 
-def _check_heldout(job: Job) -> None:
-    """Raises BadInput where there is no text to measure on: known before hours of work."""
+def _check_measure(job: Job, recipe: Recipe) -> None:
+    """Raises BadInput where there is no text to measure on, or the parent cannot be served: before hours of work."""
     if not job.texts:
         raise BadInput(
             f"no mixture in this home has the tokens of {job.target.model.ref}: name one, mixture=NAME, "
@@ -179,6 +181,7 @@ def _check_heldout(job: Job) -> None:
             f"mixture {job.texts.mixture.ref} holds nothing back to measure on: make it with heldout=0.01, "
             "or say receipt=false."
         )
+    asked(job.home, str(job.target.model.ref), recipe.measure, [], recipe.engine)
 
 
 def _receipt(job: Job, model: str, recipe: Recipe) -> Receipt:

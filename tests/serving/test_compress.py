@@ -28,6 +28,8 @@ from training.mixtures.build import build
 from training.mixtures.config import MixtureConfig
 from training.mixtures.reading import load_mixture
 from training.sample_ids import whole
+from training.tuning.config import TuneConfig
+from training.tuning.job import plan as plan_tuning
 
 LAYERS = {
     f"model.layers.{at}.{name}": shape
@@ -155,6 +157,8 @@ def test_models_that_cannot_be_compressed_say_what_to_do(base: Home):
     add_adapter(base, "lora", "base@1")
     add_shell(base, "judge", method="reward")
     add_record(base, "small", kind="quantized", scheme="w8a8", parent="base@1")
+    with pytest.raises(BadInput, match="small@1 is quantized: tune base@1"):
+        plan_tuning(TuneConfig(method="sft", parent="small", dataset="none"), base)
     for model, why in (
         ("lora", "lora@1 is an adapter: `just merge lora@1`"),
         ("judge", "judge@1 is a reward model: it writes no text"),
@@ -284,6 +288,7 @@ def test_bad_input_is_one_line_and_status_2(base: Home):
         ["quantize", "base", "w8a8"],
         ["quantize", "base", "w8a8", "sampels=3"],
         ["compress-search", "base", "max_loss=lots", "mixture=m"],
+        ["compress-search", "base", "mixture=m", "name=small"],
         ["compress-search", "base"],
     ):
         done = subprocess.run(millrace(*words, "--home", str(base.root)), capture_output=True, text=True)

@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from mixture_toys import toy_tokens
 from serving_toys import make_home
@@ -50,8 +52,17 @@ def weights(home: Home, name: str) -> dict[str, str]:
     return {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in names}
 
 
-def test_the_same_input_gives_the_same_bytes(models: Home):
-    said = run(models, "quantize", "base", "w8a8", *SMALL, "name=again", "receipt=false")
+def test_the_same_input_gives_the_same_bytes_also_after_a_kill(models: Home):
+    words = ["quantize", "base", "w8a8", *SMALL, "name=again", "receipt=false"]
+    folder = models.artifact("models", "again", "1")
+    process = subprocess.Popen(millrace(*words, "--home", str(models.root)), stderr=subprocess.DEVNULL)
+    while not folder.exists() and process.poll() is None:
+        time.sleep(0.1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    assert not psutil.wait_procs(below, 30)[1]  # they die with it
+    assert not (folder / "record.json").exists()
+    said = run(models, *words)
     assert "next     just serve again@1" in said
     assert weights(models, "again") == weights(models, "base-w8a8")
     parent = weights(models, "base")

@@ -229,6 +229,10 @@ def plan(config: TuneConfig, home: Home) -> Job:
     folder = home.artifact("models", parent.name, parent.version)
     if parent.config.get("kind") == ADAPTER:
         raise BadInput(f"{parent.ref} is an adapter: {_merge_first(parent)}")
+    if parent.config.get("kind") == "quantized":
+        raise BadInput(
+            f"{parent.ref} is quantized: tune {parent.config['parent']}, and `just quantize` what comes of it."
+        )
     _check_writes(parent)
     shape = shape_of(str(folder))
     dataset = find(home, "datasets", config.dataset)
