@@ -6,6 +6,7 @@ just bench engine             read → publish and main text beside their peers;
 just bench signals            measures beside datatrove's filters on the same documents
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
 just bench tokens             tokenization and the loader beside their peers
+just bench serve              an endpoint under load, in bf16 and compressed, beside transformers
 just bench tune               tuning beside TRL used plainly; what is learnt and what is forgotten
 just bench train              step time beside a bare PyTorch loop, boundaries, the loss in chunks; MFU on a GPU
 """
@@ -15,7 +16,7 @@ import importlib
 from catalog.commands import run
 from catalog.errors import NotFound, near
 
-NAMES = ("engine", "signals", "dedup", "tokens", "train", "tune")
+NAMES = ("engine", "signals", "dedup", "tokens", "train", "tune", "serve")
 
 
 def main(argv: list[str]) -> int:
