@@ -189,7 +189,8 @@ def _written(
     return (
         f"{table(columns, rows)}\n\n{record.config['parameters']:,} parameters ({model}), prompts of {options.prompt} "
         f"and answers of {options.answer} tokens, medians of {options.repeats} after one that warms up. "
-        f"Weights: {sizes}. vLLM's own benchmark asks an endpoint of `just serve`; transformers' `generate` has all prompts as one batch."
+        f"Weights: {sizes}. vLLM's own benchmark asks an endpoint of `just serve`; "
+        "transformers' `generate` has all prompts as one batch."
     )
 
 
