@@ -134,6 +134,11 @@ quantize *args: (_setup "data" "training" "serving")
 compress-search *args: (_setup "data" "training" "serving")
     @{{ python }} -P -m configs compress-search "$@"
 
+# A model as an ONNX graph, compared with it: `just export-onnx MODEL [int8=true] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+export-onnx *args: (_setup "data" "training" "serving")
+    @{{ python }} -P -m configs export-onnx "$@"
+
 # Answers of a model to a file of prompts: `just generate MODEL PROMPTS.jsonl [field=value …] [--dry-run]`
 [no-cd, no-exit-message]
 generate *args: (_setup "data" "serving")

@@ -38,6 +38,7 @@ VERBS = {
     "merge": "tune.merge_main",
     "quantize": "quantize.main",
     "compress-search": "quantize.search_main",
+    "export-onnx": "export_onnx.main",
     "generate": "generate.main",
     "serve": "serve.main",
     "watch": "watch.main",

@@ -231,7 +231,7 @@ def plan(config: QuantizeConfig, home: Home, texts_of: Callable[[Record, str], T
     if job.made:
         same_or_conflict(job.made, job.fingerprint, _config(job), job.inputs)
     else:
-        _check_room(job, 2 * count)
+        check_room(home, job.bytes, 2 * count)
     return job
 
 
@@ -248,9 +248,9 @@ def compressible(home: Home, ref: str) -> Target:
     return resolve(home, ref)
 
 
-def _check_room(job: Job, weights: int) -> None:
-    """Raises BadInput where disk or memory will not do."""
-    place, needed = job.home.root, job.bytes * 11 // 10 + DISK_BYTES
+def check_room(home: Home, size: int, weights: int) -> None:
+    """Raises BadInput where the disk has no room for so many bytes, or memory for such weights."""
+    place, needed = home.root, size * 11 // 10 + DISK_BYTES
     if (free := shutil.disk_usage(place).free) < needed:
         raise BadInput(f"no space: {free / 1e6:,.0f} MB are free in {place}, {needed / 1e6:,.0f} MB are needed.")
     if (memory := psutil.virtual_memory().available) < weights + WORK_BYTES:

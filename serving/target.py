@@ -16,6 +16,8 @@ NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 TEMPLATE = "chat_template.jinja"
 NO_TEXT = ("reward", "classifier")
 """Methods whose models answer with numbers."""
+ONNX = "onnx"
+"""The kind of models that are a graph for onnxruntime."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM allows as the largest rank of an adapter."""
 
@@ -60,6 +62,8 @@ def resolve(home: Home, ref: str) -> Target:
     model = find(home, "models", ref)
     if model.config.get("method") in NO_TEXT:
         raise BadInput(f"{model.ref} is a {model.config['method']} model: it writes no text. Choose another.")
+    if model.config.get("kind") == ONNX:
+        raise BadInput(f"{model.ref} is an ONNX graph, which only onnxruntime reads: take {model.config['parent']}.")
     own = home.artifact("models", model.name, model.version)
     if model.config.get("kind") != "adapter":
         _check_files(own, model)

@@ -157,7 +157,7 @@ def test_models_that_cannot_be_compressed_say_what_to_do(base: Home):
     add_adapter(base, "lora", "base@1")
     add_shell(base, "judge", method="reward")
     add_record(base, "small", kind="quantized", scheme="w8a8", parent="base@1")
-    with pytest.raises(BadInput, match="small@1 is quantized: tune base@1"):
+    with pytest.raises(BadInput, match="small@1 is quantized: take base@1"):
         plan_tuning(TuneConfig(method="sft", parent="small", dataset="none"), base)
     for model, why in (
         ("lora", "lora@1 is an adapter: `just merge lora@1`"),

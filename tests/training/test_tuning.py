@@ -233,7 +233,7 @@ def test_an_adapter_leaves_its_base_and_merges_to_the_same_logits(home, answerin
         merge(home, f"{run}-merged")
     if method == "reward":
         judged = {"method": "grpo", "parent": "answering", "dataset": "asked", "max_length": 96}
-        with pytest.raises(BadInput, match=rf"grpo.model={run}@1 is an adapter: `just merge {run}@1`"):
+        with pytest.raises(BadInput, match=rf"{run}@1 is an adapter: `just merge {run}@1`"):
             plan(TuneConfig.model_validate({**judged, "grpo": {"model": run, "completion_tokens": 8}}), home)
 
 

@@ -28,6 +28,10 @@ from training.tokens.reading import check_shards
 
 HELDOUT_WORK = 0.05
 """The part of a run's work that held-out losses may take, between four and twenty of them."""
+ADAPTER = "adapter"
+"""The kind of a model that is no more than an adapter."""
+COMPRESSED = {"quantized": ("quantized", "quantize"), "onnx": ("an ONNX graph", "export-onnx")}
+"""Kinds whose weights cannot be trained: what they are, and what makes one."""
 SHARDED_FROM = 1_000_000_000
 """Parameters from which on FSDP2 is the default."""
 
@@ -160,6 +164,8 @@ def plan(config: RunConfig, home: Home, state: RunState | None = None) -> Job:
             "back the old tokenizer."
         )
     parent = find(home, "models", config.parent) if config.parent else None
+    if parent:
+        check_trainable(parent)
     reading = state.reading if state else Reading(mixture=mixture.ref, fingerprint=order_of(mixture))
     longest = max(phase.sequence_length for phase in mixture.plan.phases)
     model = _sized(config, home, tokenizer, parent, longest)
@@ -169,6 +175,19 @@ def plan(config: RunConfig, home: Home, state: RunState | None = None) -> Job:
     for info in mixture.tokens if not config.remote else ():  # what lies elsewhere is checked when it comes
         check_shards(info)
     return job
+
+
+def check_trainable(model: Record) -> None:
+    """Raises BadInput for a model without weights that torch can train or load whole, with what to do."""
+    kind = str(model.config.get("kind"))
+    if kind == ADAPTER:
+        raise BadInput(
+            f"{model.ref} is an adapter: `just merge {model.ref}` makes a model of it, {model.name}-merged, "
+            "to be named here."
+        )
+    if kind in COMPRESSED:
+        what, verb = COMPRESSED[kind]
+        raise BadInput(f"{model.ref} is {what}: take {model.config['parent']}, and `just {verb}` what comes of it.")
 
 
 def order_of(mixture: Mixture) -> str:

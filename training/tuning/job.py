@@ -18,7 +18,7 @@ from training.models.build import shape_of
 from training.models.config import ModelConfig, parameters
 from training.runs import machine
 from training.runs.folder import RunFolder
-from training.runs.job import SHARDED_FROM
+from training.runs.job import SHARDED_FROM, check_trainable
 from training.runs.outlets import check_loggers
 from training.tokenizers.load import LoadedTokenizer, load_tokenizer
 from training.tuning.config import KINDS, Rate, TuneConfig, rate_of
@@ -29,8 +29,6 @@ from training.tuning.replay import Pretraining, obstacle
 from training.tuning.rewards import check_pattern
 from training.tuning.template import Chat, load_chat
 
-ADAPTER = "adapter"
-"""The kind of a model that is no more than an adapter."""
 REPLAY = 0.1
 """Of the tokens of SFT, where nothing is said: a tenth to a fifth kept what was known, see docs/benchmarks.md."""
 MOST_TOKENS, ROW_TOKENS = 2048, 512
@@ -227,12 +225,7 @@ def plan(config: TuneConfig, home: Home) -> Job:
     if config.method == "distill" and not config.distill.teacher:
         raise BadInput("distill needs a teacher: teacher=NAME@VERSION, a model of the home.")
     folder = home.artifact("models", parent.name, parent.version)
-    if parent.config.get("kind") == ADAPTER:
-        raise BadInput(f"{parent.ref} is an adapter: {_merge_first(parent)}")
-    if parent.config.get("kind") == "quantized":
-        raise BadInput(
-            f"{parent.ref} is quantized: tune {parent.config['parent']}, and `just quantize` what comes of it."
-        )
+    check_trainable(parent)
     _check_writes(parent)
     shape = shape_of(str(folder))
     dataset = find(home, "datasets", config.dataset)
@@ -365,10 +358,6 @@ def _check_batch(job: Job) -> None:
         )
 
 
-def _merge_first(adapter: Record) -> str:
-    return f"`just merge {adapter.ref}` makes a model of it, {adapter.name}-merged, to be named here."
-
-
 def _check_writes(model: Record) -> None:
     """Raises BadInput for a model that gives numbers for a text."""
     kind = model.config.get("method") or model.config.get("kind")
@@ -379,13 +368,14 @@ def _check_writes(model: Record) -> None:
 def _check_partners(job: Job) -> None:
     """A teacher must cut text as its student does; a reward model must be one."""
     if job.teacher:
+        check_trainable(job.teacher)
         _check_writes(job.teacher)
         folder = job.home.artifact("models", job.teacher.name, job.teacher.version)
         if load_tokenizer(job.home, str(folder)).fingerprint != job.tokenizer.fingerprint:
             raise BadInput(f"the teacher {job.teacher.ref} has another tokenizer than {job.parent.ref}.")
         if job.shape.vocab_size != shape_of(str(folder)).vocab_size:
             raise BadInput(f"the teacher {job.teacher.ref} has another number of tokens than {job.parent.ref}.")
-    if job.reward_model and job.reward_model.config.get("kind") == ADAPTER:
-        raise BadInput(f"grpo.model={job.reward_model.ref} is an adapter: {_merge_first(job.reward_model)}")
+    if job.reward_model:
+        check_trainable(job.reward_model)
     if job.reward_model and job.reward_model.config.get("kind") != "reward":
         raise BadInput(f"grpo.model={job.reward_model.ref} is no reward model: `just reward` makes one.")

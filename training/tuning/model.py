@@ -23,7 +23,8 @@ from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_
 from training.models.export import export
 from training.runs.curves import read_curves
 from training.runs.folder import VERSION, RunState
-from training.tuning.job import ADAPTER, Job
+from training.runs.job import ADAPTER
+from training.tuning.job import Job
 from training.tuning.models import described, load_folder, name_classes, outputs_of
 from training.tuning.template import load_chat
 
