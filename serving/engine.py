@@ -79,6 +79,8 @@ def settings_for(config: EngineConfig, shape: Shape, device: str = "", free_byte
     """Settle every value. Raises BadInput where the model, the context or the cache do not fit this machine."""
     device = device or ("cuda" if os.path.exists("/dev/nvidia0") else "cpu")
     precision = config.precision or ("fp32" if shape.dtype == "float32" else "bf16")
+    if shape.compressed and precision == "fp32":
+        raise BadInput("precision=fp32 is not for a compressed model, which computes in bf16: leave it out.")
     context = config.context or shape.context
     if context > shape.context:
         raise BadInput(f"context={context:,} is longer than the model's own, {shape.context:,}.")

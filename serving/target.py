@@ -34,6 +34,8 @@ class Shape:
     dtype: str
     """Of the saved weights, as transformers names it: float32, bfloat16."""
     weight_bytes: int
+    compressed: bool = False
+    """Whether its weights are quantized: their kernels compute in bf16."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def shape_of(target: Target) -> Shape:
         heads=heads,
         dtype=str(said.get("dtype") or said.get("torch_dtype") or "float32"),
         weight_bytes=sum(path.stat().st_size for path in target.folder.glob("*.safetensors")),
+        compressed="quantization_config" in said,
     )
 
 

@@ -109,7 +109,7 @@ def steps(config: DemoConfig) -> list[Step]:
         Step("questions", ("dataset", "docs-questions"), "datasets", "docs-questions", _counts("rows rows")),
         Step("preferences", ("dataset", "docs-preferences"), "datasets", "docs-preferences", _counts("rows rows")),
         Step("SFT", sft, "models", TUNED, _trained),
-        Step("DPO", dpo, "models", CHAT, _trained),
+        Step("DPO", dpo, "models", CHAT, _preferred),
         Step("W8A8", ("quantize", CHAT, "w8a8", f"name={SERVED}"), "models", SERVED, _weights),
     ]
 
@@ -127,6 +127,13 @@ def _counts(*wanted: str) -> Callable[[Record], str]:
 def _trained(record: Record) -> str:
     loss = record.counts.get("heldout_loss")
     return f"{record.counts['tokens']:,} tokens" + (f", held-out loss {loss:.2f}" if isinstance(loss, float) else "")
+
+
+def _preferred(record: Record) -> str:
+    rows = record.counts.get("evaluations", [])
+    found = [row for row in rows if isinstance(row, dict) and row["metric"] == "reward_accuracy"]  # type: ignore[union-attr]
+    right = f", {found[0]['value']:.0%} of held-out preferences right" if found else ""
+    return f"{record.counts['tokens']:,} tokens{right}"
 
 
 def _weights(record: Record) -> str:

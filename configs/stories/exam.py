@@ -44,7 +44,8 @@ class ExamConfig(Config):
     """The first so many of the held-out part."""
     max_tokens: int = Field(default=64, ge=1)
     """Of an answer."""
-    precision: str = "fp32"
+    precision: str = ""
+    """fp32 or bf16; empty: as each model is saved."""
 
 
 class Question(NamedTuple):
@@ -153,7 +154,8 @@ def _asked(config: ExamConfig, home: Home, folder: Path, model: str, asked: Sequ
             chat = {"messages": [{"role": "user", "content": one.asked}]}
             row = {"id": one.id, **(chat if talks else {"prompt": before + _shown(one, "").rstrip()})}
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-    words = [f"out={out}", "temperature=0", f"max_tokens={config.max_tokens}", f"precision={config.precision}"]
+    words = [f"out={out}", "temperature=0", f"max_tokens={config.max_tokens}"]
+    words += [f"precision={config.precision}"] if config.precision else []
     command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words, *_stop(talks)]
     done = subprocess.run([*command, "--home", str(home.root)], capture_output=True, text=True)
     if done.returncode:

@@ -120,7 +120,7 @@ def _load(url: str, name: str, folder: str, clients: int, options: argparse.Name
         "--max-concurrency": clients,
         "--temperature": 0,
         "--percentile-metrics": "ttft,tpot",
-        "--metric-percentiles": "50,99",
+        "--metric-percentiles": "99",
     }
     with tempfile.TemporaryDirectory() as place:
         given = [str(word) for pair in words.items() for word in pair]
@@ -130,9 +130,8 @@ def _load(url: str, name: str, folder: str, clients: int, options: argparse.Name
             raise SystemExit(f"vLLM's benchmark ended with {done.returncode}: {done.stderr[-2000:]}")
         told = json.loads((Path(place) / "a").read_text())
     assert told["completed"] == max(4, clients), told
-    times = (told[f"{name}_{kind}_ms"] for name in ("ttft", "tpot") for kind in ("p50", "p99"))
-    first, worst_first, token, worst_token = times
-    return Load(told["output_throughput"], first, worst_first, token, worst_token)
+    times = (told[f"{kind}_{of}_ms"] for of in ("ttft", "tpot") for kind in ("median", "p99"))
+    return Load(told["output_throughput"], *times)
 
 
 def _plain(options: argparse.Namespace, clients: int) -> float:

@@ -1,5 +1,6 @@
 """Models to be served, and settings derived from the machine, before any engine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,10 @@ def test_a_damaged_adapter_is_named(home: Home, tmp_path: Path):
     (add_adapter(home, "lora", "base@1") / "adapter_config.json").unlink()
     with pytest.raises(Damaged, match=r"adapter_config\.json"):
         resolve(home, "lora")
+
+
+def test_a_compressed_model_computes_in_bf16():
+    small = replace(SHAPE, compressed=True)
+    with pytest.raises(BadInput, match="which computes in bf16"):
+        settings_for(EngineConfig(precision="fp32"), small, device="cuda")
+    assert settings_for(EngineConfig(), small, device="cuda").precision == "bf16"
