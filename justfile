@@ -124,6 +124,11 @@ tune-classifier *args: (_setup "data" "training")
 merge *args: (_setup "data" "training")
     @{{ python }} -P -m configs merge "$@"
 
+# A part of a model's weights at 0, then recovery: `just prune MODEL [pattern=2:4] [steps=N] [field=value …] [--dry-run]`
+[no-cd, no-exit-message]
+prune *args: (_setup "data" "training")
+    @{{ python }} -P -m configs prune "$@"
+
 # A smaller model and what it lost: `just quantize MODEL SCHEME [field=value …] [--dry-run]`
 [no-cd, no-exit-message]
 quantize *args: (_setup "data" "training" "serving")

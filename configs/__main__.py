@@ -36,6 +36,7 @@ VERBS = {
     "tune-classifier": "tune.classifier_main",
     "tune-rank": "tune.rank_main",
     "merge": "tune.merge_main",
+    "prune": "prune.main",
     "quantize": "quantize.main",
     "compress-search": "quantize.search_main",
     "export-onnx": "export_onnx.main",

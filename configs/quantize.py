@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.calibration import Sample
 from catalog.commands import Parser
 from catalog.config import Config, set_fields
 from catalog.errors import BadInput
@@ -23,7 +24,7 @@ from catalog.home import Home
 from catalog.records import Record
 from catalog.tables import size, table
 from configs.scorers import heldout
-from serving.compress import Document, Job, QuantizeConfig, Sample, Texts, compressible, plan, quantize
+from serving.compress import Document, Job, QuantizeConfig, Texts, compressible, plan, quantize
 from serving.engine import EngineConfig
 from serving.receipt import SPEED, MeasureConfig, Receipt, Scorer, asked, receipt, weight_bytes
 from serving.schemes import SCHEMES, machine, needs

@@ -19,9 +19,10 @@ import psutil
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
+from catalog.calibration import SAMPLES, Sample, write_samples
 from catalog.config import Config
 from catalog.errors import BadInput, Damaged, NotFound
-from catalog.home import Home, written
+from catalog.home import Home
 from catalog.ids import parse_ref
 from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
@@ -64,7 +65,6 @@ KEPT = (
     "generation_config.json",
 )
 """Files that a compressed model has from its parent, byte by byte."""
-SAMPLES = "calibration/samples.parquet"
 WORK_BYTES = 3 * GIB
 """What llm-compressor takes beside the weights: its code, the inputs of a layer, a Hessian."""
 
@@ -96,15 +96,6 @@ class QuantizeConfig(Config):
     kv_cache: bool = False
     """The key-value cache in FP8 besides."""
     calibration: CalibrationConfig = CalibrationConfig()
-
-
-class Sample(NamedTuple):
-    """A calibration sample."""
-
-    sample_id: int
-    domain: str
-    ids: NDArray[np.int64]
-    tokens_hash: int
 
 
 class Document(NamedTuple):
@@ -342,24 +333,6 @@ def _config(job: Job) -> dict[str, JsonValue]:
     parent = job.target.model
     own = {name: parent.config.get(name) for name in ("method", "parameters", "model", "tokenizer")}
     return {"run": "", "parent": str(parent.ref), "kind": KIND, **own, "precision": "bf16", **job.identity}
-
-
-def write_samples(path: Path, name: str, version: str, samples: Sequence[Sample]) -> None:
-    """What the catalog calls `calibration_samples`."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    columns = {
-        "model": pa.array([name] * len(samples)),
-        "version": pa.array([version] * len(samples)),
-        "row": pa.array(range(len(samples)), pa.int64()),
-        "domain": pa.array([one.domain for one in samples]),
-        "sample_id": pa.array([one.sample_id for one in samples], pa.int64()),
-        "tokens": pa.array([len(one.ids) for one in samples], pa.int64()),
-        "tokens_hash": pa.array([one.tokens_hash for one in samples], pa.int64()),
-    }
-    with written(path) as partial:
-        parquet.write_table(pa.table(columns), partial, compression="zstd")
 
 
 def _card(job: Job, version: str, samples: Sequence[Sample], made_with: dict[str, JsonValue]) -> str:

@@ -14,13 +14,14 @@ from serving_toys import add_adapter, add_record, add_shell
 from tokens_toys import write_tokenizer
 from toys import millrace
 
+from catalog.calibration import Sample, write_samples
 from catalog.errors import BadInput, Conflict, NotFound
 from catalog.home import Home
 from catalog.index import put_into_catalog
 from catalog.records import Record, file_entry, now, write_record
 from catalog.store import Catalog
 from configs.quantize import texts_of
-from serving.compress import QuantizeConfig, Sample, plan, write_samples
+from serving.compress import QuantizeConfig, plan
 from serving.schemes import SCHEMES, Machine, Shape, check_layers, chosen, known, layers_of, needs, size_of, why_not
 from serving.search import Trial, loss_of, smallest, to_try
 from training.loader.excerpts import drawn, heldout

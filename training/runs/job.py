@@ -18,6 +18,7 @@ from training.models.attention import chosen_kernel
 from training.models.build import shape_of
 from training.models.config import ModelConfig, extended, parameters
 from training.models.objectives import Vocabulary, objective, objective_for
+from training.pruning.masks import check_together
 from training.runs import machine
 from training.runs.accounting import Change, accounted, planned
 from training.runs.config import RunConfig
@@ -250,6 +251,7 @@ def _check_machine(job: Job) -> None:
     if objective_for(family).kind != config.objective.kind:
         raise BadInput(f"objective {config.objective.kind} is not for {family}: set {objective_for(family).kind}.")
     machine.check_precision(job.precision)
+    check_together(job.parent, job.strategy == "fsdp2")
     if config.tensor_parallel > 1:
         raise BadInput("tensor_parallel: Composer 0.32 does not offer it with FSDP2. Take tensor_parallel=1.")
     chosen_kernel(config.kernel, family, job.device, job.precision)

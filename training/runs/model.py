@@ -17,6 +17,7 @@ from catalog.store import Catalog, quoted
 from training.models.build import build
 from training.models.config import parameters
 from training.models.export import export
+from training.pruning.masks import check_zeros, is_pruned, zeros_of
 from training.runs.curves import read_curves
 from training.runs.folder import VERSION, Checkpoint, RunState
 from training.runs.heldout import Rates
@@ -40,7 +41,10 @@ def publish_model(job: Job, state: RunState) -> Record:
     folder = home.artifact("models", name, version)
     rates = heldout_rates(job, last.step)
     hf = build(job.model, seed=job.config.seed, eos_id=job.tokenizer.eos_id, pad_id=job.tokenizer.pad_id)
+    zeros = zeros_of(hf) if is_pruned(job.parent) else {}
     hf.load_state_dict(_weights(job, last), strict=False)
+    if zeros:
+        check_zeros(hf, zeros)
     folder.parent.mkdir(parents=True, exist_ok=True)
     differences = export(
         hf, folder, tokenizer=job.tokenizer.folder, card=_card(job, state, rates), precision=job.precision
@@ -63,6 +67,7 @@ def publish_model(job: Job, state: RunState) -> Record:
             "precision": job.precision,
             "step": last.step,
             "tokens": last.tokens,
+            **({"pruned": job.parent.config["pruned"]} if job.parent and is_pruned(job.parent) else {}),
         },
         fingerprint=identity,
         files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),

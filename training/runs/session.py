@@ -40,6 +40,7 @@ from training.models.language_model import LanguageModel
 from training.models.objectives import objective
 from training.models.optimizers import adamw
 from training.models.sharding import check_sharded
+from training.pruning.masks import is_pruned, keep_zeros
 from training.runs.callbacks import Diverged, Interrupted, Judge, Recorder, Saver
 from training.runs.folder import Checkpoint, RunFolder, RunState, state_hash, superseded
 from training.runs.heldout import HeldOut, Rates, Scorer, forward_of, token_bytes
@@ -161,6 +162,8 @@ class Session:
     def _model(self) -> PretrainedModel:
         config, job = self.config, self.job
         hf = build(job.model, seed=config.seed, eos_id=job.tokenizer.eos_id, pad_id=job.tokenizer.pad_id)
+        if is_pruned(job.parent):
+            keep_zeros(hf)
         kernel = chosen_kernel(config.kernel, job.model.family, job.device, job.precision)
         language_model = LanguageModel(hf, config.objective, kernel)
         if config.activation_checkpointing:

@@ -16,6 +16,7 @@ from catalog.records import Record, find, fingerprint
 from training.mixtures.reading import Mixture, mixture_of
 from training.models.build import shape_of
 from training.models.config import ModelConfig, parameters
+from training.pruning.masks import check_together
 from training.runs import machine
 from training.runs.folder import RunFolder
 from training.runs.job import SHARDED_FROM, check_trainable
@@ -321,6 +322,7 @@ def _check(job: Job) -> None:
     check_pattern(config.grpo.pattern)
     _check_batch(job)
     _check_partners(job)
+    check_together(job.parent if config.adapter.kind == "none" else None, job.sharded)
 
 
 def _check_replay(job: Job) -> None:

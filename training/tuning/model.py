@@ -21,6 +21,7 @@ from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, next_version, now, write_record
 from training.models.export import export
+from training.pruning.masks import is_pruned
 from training.runs.curves import read_curves
 from training.runs.folder import VERSION, RunState
 from training.runs.job import ADAPTER
@@ -65,6 +66,7 @@ def publish_tuned(job: Job, state: RunState) -> Record:
             "precision": job.precision,
             "step": last.step,
             "classes": list(job.classes),
+            **({"pruned": job.parent.config["pruned"]} if is_pruned(job.parent) and not adapted else {}),
         },
         fingerprint=identity,
         files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),

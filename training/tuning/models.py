@@ -11,6 +11,7 @@ import torch
 
 from catalog.errors import BadInput
 from training.models.language_model import block_list
+from training.pruning.masks import is_pruned, keep_zeros
 from training.tuning.config import AdapterConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def load(job: "Job") -> "PreTrainedModel":
     model.config.pad_token_id = job.chat.tokenizer.pad_token_id
     name_classes(model, job.classes)
     freeze(model, job.config.freeze_layers)
+    if is_pruned(job.parent) and job.config.adapter.kind == "none":
+        keep_zeros(model)
     return model
 
 
