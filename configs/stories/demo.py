@@ -100,9 +100,21 @@ def steps(config: DemoConfig) -> list[Step]:
     )
     dpo = ("dpo", TUNED, f"run={CHAT}", "dataset=docs-preferences", f"max_steps={config.dpo_steps}", *fast)
     return [
-        Step("crawl", ("crawl", "docs"), "crawls", "docs", _counts("fetched pages read", "refused links refused by the rules")),
+        Step(
+            "crawl",
+            ("crawl", "docs"),
+            "crawls",
+            "docs",
+            _counts("fetched pages read", "refused links refused by the rules"),
+        ),
         Step("corpus", ("build-corpus",), "corpora", "docs", _counts("documents documents kept", "chars characters")),
-        Step("tokenizer", ("train-tokenizer", "docs-8k"), "tokenizers", "docs-8k", _counts("vocab tokens in the vocabulary")),
+        Step(
+            "tokenizer",
+            ("train-tokenizer", "docs-8k"),
+            "tokenizers",
+            "docs-8k",
+            _counts("vocab tokens in the vocabulary"),
+        ),
         Step("tokens", ("tokenize", "docs"), "tokens", "docs", _counts("documents documents cut and packed")),
         Step("mixture", ("mixture", "docs"), "mixtures", "docs", _counts("samples samples", "tokens tokens")),
         Step("pretraining", base, "models", BASE, _trained),
