@@ -19,7 +19,7 @@ from serving.schemes import Scheme, known
 
 if TYPE_CHECKING:
     import torch
-    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme  # pyright: ignore[reportMissingImports]
     from transformers import PreTrainedModel
 
 SMOOTHING = 0.8
@@ -119,7 +119,7 @@ def modifiers(work: Work) -> list[Any]:
 
 
 def _layers(scheme: Scheme, group: int) -> "QuantizationScheme":
-    from compressed_tensors.quantization import preset_name_to_scheme
+    from compressed_tensors.quantization import preset_name_to_scheme  # pyright: ignore[reportMissingImports]
 
     made = preset_name_to_scheme(scheme.preset, ["Linear"])
     if scheme.group and made.weights:
@@ -129,7 +129,7 @@ def _layers(scheme: Scheme, group: int) -> "QuantizationScheme":
 
 def _kv_cache() -> "QuantizationArgs":
     """A scale for all keys and one for all values of a layer: what vLLM reads."""
-    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization import QuantizationArgs  # pyright: ignore[reportMissingImports]
 
     return QuantizationArgs.model_validate(
         {"num_bits": 8, "type": "float", "strategy": "tensor", "symmetric": True, "dynamic": False}

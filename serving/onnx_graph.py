@@ -21,8 +21,8 @@ from catalog.progress import stage_progress
 from serving.apart import terminal
 
 if TYPE_CHECKING:
-    import onnx
-    from onnxruntime import InferenceSession
+    import onnx  # pyright: ignore[reportMissingImports]
+    from onnxruntime import InferenceSession  # pyright: ignore[reportMissingImports]
     from transformers import PreTrainedModel
 
 GRAPH, EXACT = "model.onnx", "exact.onnx"
@@ -137,7 +137,7 @@ def _loaded(source: Path) -> "PreTrainedModel":
 
 
 def _write(hf: "PreTrainedModel", path: Path, large: bool) -> None:
-    import onnx
+    import onnx  # pyright: ignore[reportMissingImports]
     import torch
 
     class Logits(torch.nn.Module):
@@ -179,7 +179,7 @@ def _nodes(graph: "onnx.ModelProto") -> Iterator[Any]:
 
 def _quantize(exact: Path, graph: Path, large: bool) -> None:
     """Weights of linear layers in 8 bits by channel, activations as they come; the head and embeddings stay fp32."""
-    import onnx
+    import onnx  # pyright: ignore[reportMissingImports]
     from onnxruntime.quantization import QuantType, quantize_dynamic  # pyright: ignore[reportMissingImports]
 
     nodes = onnx.load(str(exact), load_external_data=False).graph.node
@@ -198,7 +198,7 @@ def _quantize(exact: Path, graph: Path, large: bool) -> None:
 
 
 def _session(path: Path, threads: int) -> "InferenceSession":
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -4,9 +4,9 @@ just exam tiny-sft tiny                          the first is compared with each
 just exam chat@2 chat@1 base dataset=docs-questions questions=200
 just exam tiny-sft tiny --dry-run
 
-Every model answers by vLLM, its likeliest token each time: one with a chat template is asked by it, another goes on
-with a text in which a few questions of the training part stand answered. Answers are compared with the true ones
-(eval/answers.py); the scores are rows of `evaluations`, the answers are kept beside them.
+Every model answers by vLLM, its likeliest token each time: one with a chat template is asked by it; another goes on
+with a text in which a few questions of the training part stand answered, and its first line counts. Answers are
+compared with the true ones (eval/answers.py); the scores are rows of `evaluations`, the answers are kept beside them.
 """
 
 import json
@@ -156,22 +156,23 @@ def _asked(config: ExamConfig, home: Home, folder: Path, model: str, asked: Sequ
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
     words = [f"out={out}", "temperature=0", f"max_tokens={config.max_tokens}"]
     words += [f"precision={config.precision}"] if config.precision else []
-    command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words, *_stop(talks)]
+    command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words]
     done = subprocess.run([*command, "--home", str(home.root)], capture_output=True, text=True)
     if done.returncode:
         raise MillraceError(
             f"{model} gave no answers: {(done.stderr.strip().splitlines() or ['nothing was said'])[-1]}"
         )
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    return {row["id"]: (row["answer"] or "").strip() for row in rows}
+    return {row["id"]: (row["answer"] or "").strip() if talks else first_line(row["answer"] or "") for row in rows}
 
 
 def _shown(question: Question, answer: str) -> str:
     return f"Question: {question.asked}\nAnswer: {answer}\n\n"
 
 
-def _stop(talks: bool) -> list[str]:
-    return [] if talks else ['stop=["\\n"]']
+def first_line(text: str) -> str:
+    """What a text that goes on and on answers: its first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _scores(config: ExamConfig, asked: Sequence[Question], answers: dict[str, Answered]) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ from serving_toys import add_shell
 from catalog.errors import BadInput, NotFound
 from catalog.home import Home
 from catalog.records import Record, now
-from configs.stories.exam import ExamConfig, Question, _scores, described, questions, settled
+from configs.stories.exam import ExamConfig, Question, _scores, described, first_line, questions, settled
 from data.instructions.config import DatasetConfig
 from data.instructions.prepare import prepare
 
@@ -44,6 +44,11 @@ def test_what_cannot_be_asked_is_refused(home: Home, tmp_path: Path):
     assert config.models == ("base@1",)
     with pytest.raises(BadInput, match="liked@1 holds out no rows of one question and one answer"):
         questions(config, home, "held_out")
+
+
+@pytest.mark.parametrize(("text", "answer"), [("\n\n  None\n\nQuestion: What", "None"), ("", ""), ("\n \n", "")])
+def test_a_text_that_goes_on_answers_with_its_first_line(text: str, answer: str):
+    assert first_line(text) == answer
 
 
 def test_the_first_model_is_compared_with_each_other_question_by_question():

@@ -27,7 +27,11 @@ LONG = {
     "lock": "--help",
 }
 """Recipes that run long, and the words that make them only say what they would do."""
-SKIPPED = {"check": "it runs these tests", "common-crawl": "it asks a server of its own choice"}
+SKIPPED = {
+    "check": "it runs these tests",
+    "common-crawl": "it asks a server of its own choice",
+    "demo": "it installs vLLM; tests/serving/test_demo.py tells it",
+}
 pytestmark = pytest.mark.slow
 SHELLS = ("bash", "console", "")
 
