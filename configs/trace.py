@@ -12,7 +12,7 @@ from catalog import __main__ as catalog_commands
 from catalog.home import Home
 from catalog.ids import SHORT
 from catalog.store import Catalog, quoted
-from data.again import read_again
+from data.again import Again, read_again
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     words = [word for word in argv if not word.startswith("-")]
     home = Home.open(argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None)
     if doc_id := _arrived_at(home, words) if status == 0 else "":
-        print(f"\n{read_again_line(home, doc_id)}")
+        print(f"\n{told(read_again(home, doc_id))}")
     return status
 
 
@@ -40,9 +40,8 @@ def page_of_endpoint(home: Home, endpoint: str) -> str:
     return found[0] if found else ""
 
 
-def read_again_line(home: Home, doc_id: str) -> str:
+def told(again: Again) -> str:
     """What came out when a document's record was read again."""
-    again = read_again(home, doc_id)
     where = f"at byte {again.offset:,} of {again.uri}" if again.offset >= 0 else f"in {again.uri}"
     if not again.differs:
         return f"read again {where}: {again.url}, the same text and fields as on record"

@@ -33,7 +33,8 @@ from catalog.store import Catalog, quoted
 from catalog.tables import size, table
 from configs.serve import curl
 from configs.stories.exam import ExamConfig, Question, described, exam, questions, settled
-from configs.trace import page_of_endpoint, read_again_line
+from configs.trace import told
+from data.again import read_again
 from serving.endpoint import Job, ServeConfig, check_port, plan, running
 from training.runs.machine import has_amx
 
@@ -285,10 +286,10 @@ def _traced(home: Home) -> tuple[str, str]:
     """The hops from the endpoint to a page, by SQL, and what its crawl record says when it is read again."""
     with Catalog.open(home) as catalog:
         rows = catalog.con.execute(f"FROM trace_endpoint({quoted(SERVED)})").fetchall()
-    line = read_again_line(home, page_of_endpoint(home, SERVED))
-    if "DIFFERENT" in line:
-        raise MillraceError(line)
-    return table(["hop", "what", "name", "place", "detail"], rows), line
+    again = read_again(home, next((name for _, what, name, _, _ in rows if what == "document"), ""))
+    if again.differs:
+        raise MillraceError(told(again))
+    return table(["hop", "what", "name", "place", "detail"], rows), told(again)
 
 
 def _last(log: Path) -> str:
