@@ -61,11 +61,11 @@ def build(config: CorpusConfig, home: Home, command: str = "") -> Built:
         with hold(lock_of(home.root / "corpora" / config.name), wait_s=60):  # versions are chosen one at a time
             job = job_for(config, home, sources)
             job.command = command
+            stack.callback(clear_partials, job.folder)  # also where all is there: its writer may have been killed
             if (job.folder / RECORD).exists():
                 return Built(_found(job), fresh=False)
             stack.enter_context(hold(lock_of(job.folder)))
             start_afresh_if_other(job)
-        stack.callback(clear_partials, job.folder)
         record = _run(job)
     warn_if_empty(record, job.folder)
     return Built(record, fresh=True)

@@ -2,6 +2,7 @@
 
 import io
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +120,13 @@ def write_crawl(path: Path, first: int, pages: int) -> Path:
         body = chinese(seed) if seed % 3 == 0 else english(seed)
         warc.response(f"https://example.org/page/{seed}", page(body, f"Page {seed}"))
     return warc.close()
+
+
+def dead_pid() -> int:
+    """The pid of a process that is over."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
 
 
 def millrace(*words: str) -> list[str]:

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import time
 
 import pytest
+from toys import dead_pid
 
 from catalog.errors import BadInput, NotFound
 from catalog.lineage import collect, garbage, resolve, trace, used_by, verify
@@ -93,12 +93,6 @@ def test_a_record_that_cannot_be_read_is_said_and_the_rest_is_still_read(toy):
     records, bad = readable(toy)
     assert [record.kind for record in records] == ["intake", "intake"]
     assert "not a record" in str(bad[0])
-
-
-def dead_pid() -> int:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
 
 
 def make_old(folder, hours=48):

@@ -9,6 +9,7 @@ import time
 
 import psutil
 import pytest
+from toys import dead_pid
 
 from catalog.errors import Busy
 from catalog.home import partial_name
@@ -35,12 +36,6 @@ def another(tmp_path):
     yield process
     process.kill()
     process.communicate()
-
-
-def dead_pid() -> int:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
 
 
 def test_a_lock_of_a_live_process_names_it(another, tmp_path):

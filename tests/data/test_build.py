@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toys import Crawl, chinese, english, page, write_crawl
+from toys import Crawl, chinese, dead_pid, english, page, write_crawl
 
 from catalog.config import set_fields
 from catalog.errors import BadInput, Conflict, Damaged, NotFound, Unbalanced
@@ -146,8 +146,10 @@ def test_the_record_says_what_it_was_made_from_and_hashes_every_file(built):
 
 def test_the_same_build_again_is_found_and_a_changed_one_is_the_next_version(built):
     home, config = built
+    left = home.artifact("corpora", config.name, "1") / "shards" / f".part.parquet.{dead_pid()}.partial"
+    left.touch()  # as by a build that was killed behind its record
     again = build(config, home)
-    assert (again.fresh, again.record.version) == (False, "1")
+    assert (again.fresh, again.record.version, left.exists()) == (False, "1", False)
     stricter = config.variant(
         rules=tuple(rule.variant(threshold=1000) if rule.name == "min_words" else rule for rule in config.rules)
     )

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_toys import configured, documents, rebuilt, rows_of, write_corpus
+from toys import dead_pid
 
 from catalog.errors import BadInput, Busy, Conflict, Damaged
 from catalog.home import Home
@@ -202,8 +203,10 @@ def test_a_second_run_finds_what_is_there_and_another_config_is_another_version(
     write_corpus(home, documents(60))
     first = tokenize(configured(tokenizer), home)
     assert first.fresh
+    left = home.artifact("tokens", "toy", "1") / "samples" / f".part-00000.parquet.{dead_pid()}.partial"
+    left.touch()  # as by a run that was killed behind its record
     again = tokenize(configured(tokenizer, workers=3), home)
-    assert (again.fresh, again.record) == (False, first.record)
+    assert (again.fresh, again.record, left.exists()) == (False, first.record, False)
     other = tokenize(configured(tokenizer, sequence_length=32), home)
     assert (other.fresh, str(other.record.ref)) == (True, "toy@2")
     assert tokenize(configured(tokenizer), home).record == first.record

@@ -136,13 +136,13 @@ def tokenize(config: TokensConfig, home: Home) -> Tokenized:
     with ExitStack() as stack:
         with hold(lock_of(home.root / "tokens" / config.name), wait_s=60):  # versions are chosen one at a time
             job = plan(config, home)
+            stack.callback(clear_partials, job.folder)  # also where all is there: its writer may have been killed
             if (job.folder / RECORD).exists():
                 return Tokenized(_found(job), fresh=False)
             check_end_of_text(job.tokenizer_json, job.tokenizer.eos_id)
             _check_key(job)
             stack.enter_context(hold(lock_of(job.folder)))
             _start_afresh_if_other(job)
-        stack.callback(clear_partials, job.folder)
         try:
             record = _run(job)
         except BadInput:  # the same input fails again, another one is another job: nothing here is of use
