@@ -58,6 +58,10 @@ class Room(NamedTuple):
     words: np.ndarray
     """Kinds of words that a text holds, as bits."""
     hashes: np.ndarray
-    """Of texts, with open addressing; a power of two of rows, hash and count."""
+    """Of texts, with open addressing; a power of two of rows, hash and first block."""
     score: np.ndarray
     """Prose of elements that blocks lie in; a row an element."""
+    sized: np.ndarray
+    """Whether the sizes of an element are known, bool."""
+    sizes: np.ndarray
+    """Size, links, prose, share and mean of an element, float32."""

@@ -174,4 +174,6 @@ def _room(blocks: int, nodes: int) -> Room:
         np.empty(blocks, np.int64),
         np.zeros((size, 2), np.int64),
         np.empty(nodes, np.float64),
+        np.zeros(nodes, np.bool_),
+        np.empty((nodes, 5), np.float32),
     )

@@ -252,24 +252,28 @@ def _scores(doc: Doc, room: Room) -> int:
 @compiled
 def _sizes(doc: Doc, room: Room, block: int) -> None:
     """Sizes and link shares of the five elements around a block."""
-    x, weight = room.x[block], room.weight
-    prose_of_page = weight[doc.n[BLOCKS], 4] + 1
+    x = room.x[block]
     node, at = _box(doc, block), SIZES_AT
-    last = -1
     for _ in range(5):
-        if node == last:
-            for column in range(5):
-                x[at + column] = x[at - 5 + column]
-        else:
-            first, stop = doc.node[node, FIRST], doc.node[node, LAST]
-            inside = weight[stop, 2] - weight[first, 2]
-            prose = weight[stop, 4] - weight[first, 4]
-            x[at] = math.log1p(inside)
-            x[at + 1] = (weight[stop, 3] - weight[first, 3]) / (inside + 1)
-            x[at + 2] = prose / (inside + 1)
-            x[at + 3] = prose / prose_of_page
-            x[at + 4] = math.log1p(inside / max(1, stop - first))
-        last, node, at = node, doc.node[node, PARENT], at + 5
+        if not room.sized[node]:
+            _size(doc, room, node)
+        for column in range(5):
+            x[at + column] = room.sizes[node, column]
+        node, at = doc.node[node, PARENT], at + 5
+
+
+@compiled
+def _size(doc: Doc, room: Room, node: int) -> None:
+    weight, size = room.weight, room.sizes[node]
+    first, stop = doc.node[node, FIRST], doc.node[node, LAST]
+    inside = weight[stop, 2] - weight[first, 2]
+    prose = weight[stop, 4] - weight[first, 4]
+    size[0] = math.log1p(inside)
+    size[1] = (weight[stop, 3] - weight[first, 3]) / (inside + 1)
+    size[2] = prose / (inside + 1)
+    size[3] = prose / (weight[doc.n[BLOCKS], 4] + 1)
+    size[4] = math.log1p(inside / max(1, stop - first))
+    room.sized[node] = True
 
 
 @compiled
@@ -329,20 +333,14 @@ def _count_texts(doc: Doc, room: Room) -> None:
     hashes = room.hashes
     mask = len(hashes) - 1
     for block in range(doc.n[BLOCKS]):
-        at = _place_of(doc, hashes, block, mask)
-        hashes[at, 1] += 1
-    for block in range(doc.n[BLOCKS]):
-        room.x[block, ORDER_AT + 3] = hashes[_place_of(doc, hashes, block, mask), 1] > 1
-
-
-@compiled
-def _place_of(doc: Doc, hashes: np.ndarray, block: int, mask: int) -> np.int64:
-    code = np.int64(hashed(doc.text, doc.block[block, START], doc.block[block + 1, START], 0))
-    at = (code ^ code >> 32) & mask
-    while hashes[at, 0] and hashes[at, 0] != code:
-        at = (at + 1) & mask
-    hashes[at, 0] = code
-    return at
+        code = np.int64(hashed(doc.text, doc.block[block, START], doc.block[block + 1, START], 0))
+        at = (code ^ code >> 32) & mask
+        while hashes[at, 0] and hashes[at, 0] != code:
+            at = (at + 1) & mask
+        if hashes[at, 0]:
+            room.x[block, ORDER_AT + 3] = room.x[hashes[at, 1], ORDER_AT + 3] = 1
+        else:
+            hashes[at, 0], hashes[at, 1] = code, block
 
 
 @compiled
