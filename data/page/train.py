@@ -254,6 +254,10 @@ def together(nets: Sequence[One]) -> Net:
     """Networks of one training as one, whose answer is their mean."""
     w1, b1 = (np.concatenate([getattr(net, name) for net in nets], axis=-1) for name in ("w1", "b1"))
     w2, b2, w3, b3 = (np.stack([getattr(net, name) for net in nets]) for name in ("w2", "b2", "w3", "b3"))
+    count, (one, two) = len(nets), HIDDEN
+    w2 = (
+        w2.reshape(count, -1, one, two)[:, ::-1].transpose(0, 2, 1, 3).reshape(count, one, -1)
+    )  # by block, not by place
     return Net(nets[0].mean, nets[0].spread, w1, b1, w2, b2, w3[..., 0], b3[..., 0])
 
 

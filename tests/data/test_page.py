@@ -206,9 +206,10 @@ def test_compiled_network_is_the_one_that_was_trained():
     page, net = cut(f"<h1>Rain</h1><nav>Menu</nav><p>{SENTENCE}</p><p>{SENTENCE}</p><ul><li>a<li>b</ul>"), shipped()
     x = np.clip((page.x - net.mean) / net.spread, -5, 5)
     h = np.pad(np.maximum(x @ net.w1 + net.b1, 0), ((REACH, REACH), (0, 0)))
-    wide, rows = net.w2.shape[1] // (2 * REACH + 1), len(x)
+    (wide, deep), rows = (net.w2.shape[1], net.b2.shape[1]), len(x)
     each = []
-    for number, (w2, b2, w3, b3) in enumerate(zip(net.w2, net.b2, net.w3, net.b3, strict=True)):
+    for number, (passed, b2, w3, b3) in enumerate(zip(net.w2, net.b2, net.w3, net.b3, strict=True)):
+        w2 = passed.reshape(wide, -1, deep)[:, ::-1].transpose(1, 0, 2).reshape(-1, deep)
         mine = h[:, number * wide : (number + 1) * wide]
         near = np.concatenate([mine[shift : shift + rows] for shift in range(2 * REACH + 1)], axis=1)
         each.append(1 / (1 + np.exp(-(np.maximum(near @ w2 + b2, 0) @ w3 + b3))))
