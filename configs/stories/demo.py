@@ -36,7 +36,7 @@ from configs.stories.exam import ExamConfig, Question, described, exam, question
 from configs.trace import told
 from data.again import read_again
 from serving.endpoint import Job, ServeConfig, check_port, plan, running
-from training.runs.machine import has_amx
+from training.runs.machine import multiplies_bf16
 
 BASE, TUNED, CHAT, SERVED = "demo", "demo-sft", "demo-chat", "demo-w8a8"
 SHOWN = 5
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
 
 def steps(config: DemoConfig) -> list[Step]:
     """Everything up to the compressed model."""
-    fast = ("precision=bf16",) if has_amx() else ()
+    fast = ("precision=bf16",) if multiplies_bf16() else ()
     base = ("pretrain", "tiny", f"run={BASE}", "batch_tokens=2048", f"max_steps={config.pretrain_steps}", *fast)
     sft = (
         "sft",

@@ -14,7 +14,7 @@ from catalog.index import put_into_catalog
 from catalog.records import Record, now, write_record
 from training.loader.batches import hashes
 from training.mixtures.reading import load_mixture
-from training.runs.machine import has_amx
+from training.runs.machine import multiplies_bf16
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_an_endpoint_is_traced_to_a_page_of_its_model_s_last_step(whole):
     assert ask(whole, "FROM trace_endpoint('nobody')") == []
 
 
-@pytest.mark.skipif(not has_amx(), reason="this processor has no tiles for bf16")
+@pytest.mark.skipif(not multiplies_bf16(), reason="this processor has no products of bf16")
 def test_half_precision_on_a_cpu_learns_the_same(whole, forks):
     done = forks.run(*words(whole, "halved", "precision=bf16", "optimizer.ema_decay=0.9"), home=whole)
     assert done.status == 0, done.err

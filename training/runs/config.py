@@ -77,7 +77,7 @@ class RunConfig(Config):
     max_steps: int = Field(default=0, ge=0)
     """The schedule ends here; 0: with the mixture."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 on a GPU, fp32 on a CPU; bf16 takes half the time on processors with AMX."""
+    """auto: bf16 on a GPU, fp32 on a CPU; bf16 is faster on processors with AMX or AVX512-BF16."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
     """auto: FSDP2 from a billion parameters on, else DDP (FSDP was 4.6 times slower below, OLMo #762)."""
     kernel: Literal["auto", "sdpa", "documents"] = "auto"

@@ -28,14 +28,14 @@ def precision(asked: str) -> str:
     return automatic if asked == "auto" else asked
 
 
-def has_amx() -> bool:
-    """Whether this processor multiplies bf16 in tiles: a step of 5 M parameters takes half the time of fp32 then."""
-    return torch.cpu._is_amx_tile_supported()
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for products of bf16 (AMX, AVX512-BF16), twice as fast as of fp32."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def check_precision(precision: str) -> None:
     """Raise BadInput for what a CPU does not have, or does more slowly than fp32."""
-    if device() == "cuda" or precision == "fp32" or (precision == "bf16" and has_amx()):
+    if device() == "cuda" or precision == "fp32" or (precision == "bf16" and multiplies_bf16()):
         return
-    needs = "a GPU, or a processor with AMX" if precision == "bf16" else "a GPU"
+    needs = "a GPU, or a processor with AMX or AVX512-BF16" if precision == "bf16" else "a GPU"
     raise BadInput(f"precision={precision} needs {needs}. Take precision=fp32 here.")
