@@ -100,7 +100,7 @@ def empty_rows() -> duckdb.DuckDBPyConnection:
 
 def text_key(text: str) -> str:
     """A text's identity up to case, Unicode composition and white space: 32 hex digits of BLAKE2b; empty for none."""
-    normal = joined(unicodedata.normalize("NFC", text).casefold())
+    normal = joined(text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold())
     return hashlib.blake2b(normal, digest_size=16).hexdigest() if normal else ""
 
 
