@@ -96,7 +96,7 @@ def _described(job: Job, recipe: Recipe) -> list[str]:
         f"model    {job.model.ref}",
         f"prunes   {config.sparsity:.0%} of each linear layer by {config.method}, pattern {config.pattern}{then}",
         f"text     {text}",
-        f"makes    models/{job.name}@{job.version}{', there already' if job.made else ''}",
+        f"makes    models/{job.wanted.ref}{', there already' if job.wanted.found() else ''}",
     ]
 
 

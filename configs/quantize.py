@@ -211,7 +211,7 @@ def _described(job: Job, recipe: Recipe) -> list[str]:
         f"scheme   {job.scheme.name}: {job.scheme.what}",
         f"layers   {len(job.layers):,}{group}; as they are: {', '.join(job.ignore)}",
         f"text     {text}",
-        f"makes    models/{job.name}@{job.version}, about {size(job.bytes)}{', there already' if job.made else ''}",
+        f"makes    models/{job.wanted.ref}, about {size(job.bytes)}{', there already' if job.wanted.found() else ''}",
         f"served   {where}{'' if recipe.receipt else ', not measured'}",
     ]
 

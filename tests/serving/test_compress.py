@@ -141,8 +141,8 @@ def test_groups_that_fit_are_taken(base: Home):
     assert (job.group, len(job.layers), job.name, job.ignore) == (64, 14, "base-w4a16", ("lm_head",))
     down = planned(base, scheme="w4a16", ignore=("re:.*down_proj",))
     assert (down.group, len(down.layers), down.ignore) == (128, 12, ("re:.*down_proj", "lm_head"))
-    assert planned(base, scheme="fp8", mixture="").inputs == ("models/base@1",)
-    assert planned(base, scheme="fp8", mixture="", kv_cache=False).fingerprint != job.fingerprint
+    assert planned(base, scheme="fp8", mixture="").wanted.inputs == ("models/base@1",)
+    assert planned(base, scheme="fp8", mixture="", kv_cache=False).wanted.fingerprint != job.wanted.fingerprint
 
 
 def test_the_size_is_known_beforehand():
@@ -204,7 +204,7 @@ def test_a_version_that_is_something_else_is_a_conflict(base: Home):
     write_record(base, Record(kind="models", name="small", version="3", config=config, fingerprint="x", created=now()))
     with pytest.raises(Conflict, match='scheme was "fp8", now "w8a8"'):
         planned(base, name="small", version="3")
-    assert planned(base, name="small").version == "4"
+    assert planned(base, name="small").wanted.version == "4"
 
 
 # ── Calibration ───────────────────────────────────────────────────────────────────────────────────────────────────────
