@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
 
 def search_main(argv: list[str]) -> int:
     """Try the schemes that this machine can serve, and name the smallest that holds."""
-    parser = _parser("compress-search", "MODEL [max_loss=1%]")
+    parser = _parser("compress-search", "MODEL [max_loss=1%%]")
     parser.add_argument("model", help="a model of the home, name or name@version")
     arguments = _parse(parser, argv)
     first = QuantizeConfig(model=arguments.model, scheme=next(iter(SCHEMES)))
