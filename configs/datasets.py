@@ -139,7 +139,5 @@ def _parser() -> Parser:
         description=f"{__doc__}\nsets that need no files:\n{recipes}\n\nformats, known by their fields:\n{formats}\n\n"
         "Fields, and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the dataset's name, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("the dataset's name, then fields", "NAME", dry_run="the config and what is there already")
     return parser

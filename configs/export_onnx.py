@@ -90,8 +90,6 @@ def _parser() -> Parser:
         description=f"{__doc__}\nModels of the types {', '.join(TYPES)}. "
         "Fields and their values: just export-onnx MODEL --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="int8, name, version, mixture, rows")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_model()
+    parser.add_fields("int8, name, version, mixture, rows")
     return parser

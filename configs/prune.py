@@ -132,8 +132,6 @@ def _parser() -> Parser:
         usage="just prune MODEL [method=wanda|magnitude] [pattern=2:4] [steps=N] [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just prune MODEL --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="method, pattern, sparsity, steps, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_model()
+    parser.add_fields("method, pattern, sparsity, steps, …")
     return parser

@@ -55,9 +55,9 @@ class Search(Recipe):
 def main(argv: list[str]) -> int:
     """Compress a model, or say what would be done."""
     parser = _parser("quantize", "MODEL SCHEME")
-    parser.add_argument("model", help="a model of the home, name or name@version")
     parser.add_argument("scheme", help=", ".join(SCHEMES))
-    arguments = _parse(parser, argv)
+    parser.add_fields("ignore, group_size, samples, receipt, …")
+    arguments = parser.parse_args(argv)
     made = QuantizeConfig(model=arguments.model, scheme=arguments.scheme)
     recipe, home = set_fields(Recipe(quantize=made), arguments.words), Home.open(arguments.home)
     job = plan(recipe.quantize, home, partial(texts_of, home))
@@ -82,8 +82,8 @@ def main(argv: list[str]) -> int:
 def search_main(argv: list[str]) -> int:
     """Try the schemes that this machine can serve, and name the smallest that holds."""
     parser = _parser("compress-search", "MODEL [max_loss=1%%]")
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    arguments = _parse(parser, argv)
+    parser.add_fields("max_loss, schemes, ignore, samples, …")
+    arguments = parser.parse_args(argv)
     first = QuantizeConfig(model=arguments.model, scheme=next(iter(SCHEMES)))
     search, home = set_fields(Search(quantize=first), arguments.words), Home.open(arguments.home)
     max_loss = loss_of(search.max_loss)
@@ -262,15 +262,10 @@ def _last(job: Job, record: Record) -> list[str]:
 
 def _parser(verb: str, words: str) -> Parser:
     schemes = "\n".join(f"  {scheme.name:<12} {scheme.what}; served by {needs(scheme)}" for scheme in SCHEMES.values())
-    return Parser(
+    parser = Parser(
         prog=f"just {verb}",
         usage=f"just {verb} {words} [field=value …] [--dry-run]",
         description=f"{__doc__}\nschemes:\n{schemes}\n\nFields and their values: the same with --dry-run.",
     )
-
-
-def _parse(parser: Parser, argv: list[str]):
-    parser.add_argument("words", nargs="*", metavar="field=value", help="ignore, group_size, samples, receipt, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
-    return parser.parse_args(argv)
+    parser.add_model()
+    return parser

@@ -224,7 +224,5 @@ def _parser(verb: str, text: str, recipes: str) -> Parser:
         usage=f"just {verb} [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=f"{text}{listed}\nFields, and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the tokenizer's name, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("the tokenizer's name, then fields", "NAME", dry_run="the config and what is there already")
     return parser
