@@ -138,22 +138,19 @@ def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
 
 def texts_of(home: Home, model: Record, asked_mixture: str) -> Texts | None:
     """The text of a model's mixture, or of the one that is asked for; None where no mixture has the model's tokens."""
-    from training.mixtures.reading import mixture_of, same_tokens
+    from training.mixtures.reading import own_mixture
 
-    mixture = mixture_of(home, model, asked_mixture)
-    folder = home.artifact("models", model.name, model.version)
-    if not mixture or not same_tokens(mixture, home, folder):
-        if asked_mixture:
-            raise BadInput(f"mixture={asked_mixture} has the tokens of another tokenizer than that of {model.ref}.")
+    mixture = own_mixture(home, model, asked_mixture)
+    if not mixture:
         return None
+    folder = home.artifact("models", model.name, model.version)
     return Texts(mixture.record, partial(_drawn, home, mixture), partial(_heldout, home, mixture, folder))
 
 
 def _drawn(home: Home, mixture: "Mixture", count: int, length: int, seed: int) -> list[Sample]:
     from training.loader.excerpts import drawn
 
-    found = drawn(home, mixture, count, length, seed)
-    return [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
+    return [one.sample for one in drawn(home, mixture, count, length, seed)]
 
 
 def _heldout(home: Home, mixture: "Mixture", folder: Path, rows: int) -> list[Document]:

@@ -14,7 +14,7 @@ from serving_toys import add_adapter, add_record, add_shell
 from tokens_toys import write_tokenizer
 from toys import millrace
 
-from catalog.calibration import Sample, write_samples
+from catalog.calibration import write_samples
 from catalog.errors import BadInput, Conflict, NotFound
 from catalog.home import Home
 from catalog.index import put_into_catalog
@@ -239,7 +239,7 @@ def test_held_out_text_is_cut_into_its_documents(base: Home):
 
 def test_what_a_model_was_calibrated_on_can_be_asked(base: Home):
     found = drawn(base, load_mixture(base, "m"), count=12, length=32, seed=1)
-    samples = [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
+    samples = [one.sample for one in found]
     folder = add_record(base, "small", kind="quantized", parent="base@1")
     path = folder / "calibration" / "samples.parquet"
     write_samples(path, "small", "1", samples)

@@ -26,7 +26,7 @@ from catalog.ids import Ref
 from catalog.progress import stage_progress
 from catalog.records import Record, find
 from catalog.wanted import Made, Wanted
-from training.mixtures.reading import Mixture, mixture_of, same_tokens
+from training.mixtures.reading import Mixture, own_mixture
 from training.models.attention import chosen_kernel
 from training.models.build import shape_of
 from training.models.config import ModelConfig
@@ -115,11 +115,7 @@ def plan(config: PruneConfig, home: Home) -> Job:
             raise BadInput(f"sparsity={config.sparsity:g}: the pattern 2:4 takes out half. Leave sparsity out.")
         if bad := [width for width in (shape.hidden_size, shape.mlp_size) if width % GROUP]:
             raise BadInput(f"2:4 needs widths that are multiples of 4, and {model.ref} has {bad[0]}.")
-    mixture = mixture_of(home, model, config.mixture)
-    if mixture and not same_tokens(mixture, home, folder):
-        if config.mixture:
-            raise BadInput(f"mixture={config.mixture} has the tokens of another tokenizer than that of {model.ref}.")
-        mixture = None
+    mixture = own_mixture(home, model, config.mixture)
     job = Job(config, home, model, shape, mixture)
     if job.calibrated and not mixture:
         raise BadInput(
@@ -224,7 +220,7 @@ def _samples(job: Job) -> list[Sample]:
 
     assert job.mixture
     found = drawn(job.home, job.mixture, job.config.samples, job.config.length, job.config.seed)
-    return [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
+    return [one.sample for one in found]
 
 
 def _evaluations(before: Rates, after: Rates) -> Iterator[dict[str, JsonValue]]:
