@@ -30,6 +30,16 @@ class Parser(argparse.ArgumentParser):
         """The option that says where everything is kept, `home`."""
         self.add_argument("--home", help="where everything is kept (default: $MILLRACE_HOME, else ./lake)")
 
+    def add_model(self) -> None:
+        """The model that a command works on, `model`."""
+        self.add_argument("model", help="a model of the home, name or name@version")
+
+    def add_fields(self, said: str, first: str = "", dry_run: str = "the config and what would be done") -> None:
+        """Fields of a config, `words`, with `dry_run` and `home`; `first`: what may stand before the fields."""
+        self.add_argument("words", nargs="*", metavar=f"{first} field=value".lstrip(), help=said)
+        self.add_argument("--dry-run", action="store_true", help=f"print {dry_run}; do nothing")
+        self.add_home()
+
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{one_line(message)}. `{self.prog} --help` shows examples.")
 

@@ -58,9 +58,7 @@ def _parser() -> Parser:
         usage="just build-corpus [RECIPE] [field=value …] [--dry-run]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields of a recipe, and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="RECIPE field=value", help="a recipe, then fields of its config")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("a recipe, then fields of its config", "RECIPE", dry_run="the config and what is there already")
     return parser
 
 

@@ -26,8 +26,8 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     home, console = Home.open(arguments.home), Console(soft_wrap=True, highlight=False)
     ref = parse_ref(arguments.name)
-    default = ref.name == "docs" and not arguments.fields
-    config = default_crawl_config() if default else set_fields(CrawlConfig(name=ref.name, seeds=()), arguments.fields)
+    default = ref.name == "docs" and not arguments.words
+    config = default_crawl_config() if default else set_fields(CrawlConfig(name=ref.name, seeds=()), arguments.words)
     if not config.seeds:
         raise BadInput(f"nowhere to start. Write for example: just crawl {ref.name} seeds=https://example.org/")
     if arguments.dry_run:
@@ -71,7 +71,5 @@ def _parser() -> Parser:
         description=__doc__,
     )
     parser.add_argument("name", nargs="?", default="docs", help="the crawl's name")
-    parser.add_argument("fields", nargs="*", metavar="field=value", help="fields of the crawl's config (see --dry-run)")
-    parser.add_argument("--dry-run", action="store_true", help="print the config; do nothing")
-    parser.add_home()
+    parser.add_fields("fields of the crawl's config (see --dry-run)", dry_run="the config")
     return parser

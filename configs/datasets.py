@@ -16,7 +16,7 @@ from catalog.config import set_fields
 from catalog.errors import BadInput, near
 from catalog.home import Home
 from catalog.ids import parse_ref
-from catalog.records import RECORD, Record, versions, walk
+from catalog.records import Record, versions, walk
 from catalog.tables import table
 from configs.recipes import described
 from data.instructions.config import DatasetConfig
@@ -104,8 +104,8 @@ def _print_plan(config: DatasetConfig, home: Home, console: Console) -> None:
     job = plan(config, home)
     for path in job.paths:
         console.print(f"file     {path.stat().st_size:>12,} bytes  {path}", markup=False)
-    state = "there already" if (job.folder / RECORD).exists() else "to read, check and publish"
-    console.print(f"{job.config.name}@{job.version}: {state}", markup=False)
+    state = "there already" if job.wanted.found() else "to read, check and publish"
+    console.print(f"{job.wanted.ref}: {state}", markup=False)
 
 
 def _print_made(record: Record, home: Home, console: Console) -> None:
@@ -139,7 +139,5 @@ def _parser() -> Parser:
         description=f"{__doc__}\nsets that need no files:\n{recipes}\n\nformats, known by their fields:\n{formats}\n\n"
         "Fields, and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the dataset's name, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("the dataset's name, then fields", "NAME", dry_run="the config and what is there already")
     return parser

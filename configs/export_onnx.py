@@ -52,11 +52,11 @@ def _described(job: Job) -> list[str]:
     text = f"fixed tokens alone: no mixture of this home holds back text for {model}, so no perplexity"
     if job.texts:
         text = f"{config.rows:,} held-out samples of each domain of {job.texts.mixture.ref}"
-    there = ", there already" if job.made else ""
+    there = ", there already" if job.wanted.found() else ""
     return [
         f"model    {model}, {size(weight_bytes(job.target.folder))} of weights",
         f"read     {text}",
-        f"makes    models/{job.name}@{job.version} in {'INT8' if config.int8 else 'fp32'}{there}",
+        f"makes    models/{job.wanted.ref} in {'INT8' if config.int8 else 'fp32'}{there}",
     ]
 
 
@@ -90,8 +90,6 @@ def _parser() -> Parser:
         description=f"{__doc__}\nModels of the types {', '.join(TYPES)}. "
         "Fields and their values: just export-onnx MODEL --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="int8, name, version, mixture, rows")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_model()
+    parser.add_fields("int8, name, version, mixture, rows")
     return parser

@@ -22,11 +22,9 @@ def main(argv: list[str]) -> int:
         usage="just generate MODEL PROMPTS.jsonl [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just generate MODEL PROMPTS.jsonl --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
+    parser.add_model()
     parser.add_argument("prompts", metavar="PROMPTS.jsonl", help="a file of rows")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="temperature, max_tokens, out, precision, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_fields("temperature, max_tokens, out, precision, …")
     arguments = parser.parse_args(argv)
     config = set_fields(GenerateConfig(model=arguments.model, prompts=arguments.prompts), arguments.words)
     job = plan(config, Home.open(arguments.home))

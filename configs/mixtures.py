@@ -125,9 +125,7 @@ def _parser() -> Parser:
         usage="just mixture [NAME[@VERSION]] [recipe=RECIPE] [field=value …] [--dry-run]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="a name, then fields of the config")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and the plan; write nothing")
-    parser.add_home()
+    parser.add_fields("a name, then fields of the config", "NAME", dry_run="the config and the plan")
     return parser
 
 

@@ -199,7 +199,5 @@ def _parser(verb: str) -> Parser:
         else "just resume RUN [field=value …]",
         description=f"{__doc__}\nrecipes:\n{recipes}\n\nFields of a recipe, and their values: just pretrain --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="a recipe or run, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_fields("a recipe or run, then fields", "NAME")
     return parser

@@ -96,7 +96,7 @@ def _described(job: Job, recipe: Recipe) -> list[str]:
         f"model    {job.model.ref}",
         f"prunes   {config.sparsity:.0%} of each linear layer by {config.method}, pattern {config.pattern}{then}",
         f"text     {text}",
-        f"makes    models/{job.name}@{job.version}{', there already' if job.made else ''}",
+        f"makes    models/{job.wanted.ref}{', there already' if job.wanted.found() else ''}",
     ]
 
 
@@ -132,8 +132,6 @@ def _parser() -> Parser:
         usage="just prune MODEL [method=wanda|magnitude] [pattern=2:4] [steps=N] [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just prune MODEL --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="method, pattern, sparsity, steps, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_model()
+    parser.add_fields("method, pattern, sparsity, steps, …")
     return parser

@@ -55,9 +55,9 @@ class Search(Recipe):
 def main(argv: list[str]) -> int:
     """Compress a model, or say what would be done."""
     parser = _parser("quantize", "MODEL SCHEME")
-    parser.add_argument("model", help="a model of the home, name or name@version")
     parser.add_argument("scheme", help=", ".join(SCHEMES))
-    arguments = _parse(parser, argv)
+    parser.add_fields("ignore, group_size, samples, receipt, …")
+    arguments = parser.parse_args(argv)
     made = QuantizeConfig(model=arguments.model, scheme=arguments.scheme)
     recipe, home = set_fields(Recipe(quantize=made), arguments.words), Home.open(arguments.home)
     job = plan(recipe.quantize, home, partial(texts_of, home))
@@ -81,9 +81,9 @@ def main(argv: list[str]) -> int:
 
 def search_main(argv: list[str]) -> int:
     """Try the schemes that this machine can serve, and name the smallest that holds."""
-    parser = _parser("compress-search", "MODEL [max_loss=1%]")
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    arguments = _parse(parser, argv)
+    parser = _parser("compress-search", "MODEL [max_loss=1%%]")
+    parser.add_fields("max_loss, schemes, ignore, samples, …")
+    arguments = parser.parse_args(argv)
     first = QuantizeConfig(model=arguments.model, scheme=next(iter(SCHEMES)))
     search, home = set_fields(Search(quantize=first), arguments.words), Home.open(arguments.home)
     max_loss = loss_of(search.max_loss)
@@ -138,22 +138,19 @@ def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
 
 def texts_of(home: Home, model: Record, asked_mixture: str) -> Texts | None:
     """The text of a model's mixture, or of the one that is asked for; None where no mixture has the model's tokens."""
-    from training.mixtures.reading import mixture_of, same_tokens
+    from training.mixtures.reading import own_mixture
 
-    mixture = mixture_of(home, model, asked_mixture)
-    folder = home.artifact("models", model.name, model.version)
-    if not mixture or not same_tokens(mixture, home, folder):
-        if asked_mixture:
-            raise BadInput(f"mixture={asked_mixture} has the tokens of another tokenizer than that of {model.ref}.")
+    mixture = own_mixture(home, model, asked_mixture)
+    if not mixture:
         return None
+    folder = home.artifact("models", model.name, model.version)
     return Texts(mixture.record, partial(_drawn, home, mixture), partial(_heldout, home, mixture, folder))
 
 
 def _drawn(home: Home, mixture: "Mixture", count: int, length: int, seed: int) -> list[Sample]:
     from training.loader.excerpts import drawn
 
-    found = drawn(home, mixture, count, length, seed)
-    return [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
+    return [one.sample for one in drawn(home, mixture, count, length, seed)]
 
 
 def _heldout(home: Home, mixture: "Mixture", folder: Path, rows: int) -> list[Document]:
@@ -211,7 +208,7 @@ def _described(job: Job, recipe: Recipe) -> list[str]:
         f"scheme   {job.scheme.name}: {job.scheme.what}",
         f"layers   {len(job.layers):,}{group}; as they are: {', '.join(job.ignore)}",
         f"text     {text}",
-        f"makes    models/{job.name}@{job.version}, about {size(job.bytes)}{', there already' if job.made else ''}",
+        f"makes    models/{job.wanted.ref}, about {size(job.bytes)}{', there already' if job.wanted.found() else ''}",
         f"served   {where}{'' if recipe.receipt else ', not measured'}",
     ]
 
@@ -262,15 +259,10 @@ def _last(job: Job, record: Record) -> list[str]:
 
 def _parser(verb: str, words: str) -> Parser:
     schemes = "\n".join(f"  {scheme.name:<12} {scheme.what}; served by {needs(scheme)}" for scheme in SCHEMES.values())
-    return Parser(
+    parser = Parser(
         prog=f"just {verb}",
         usage=f"just {verb} {words} [field=value …] [--dry-run]",
         description=f"{__doc__}\nschemes:\n{schemes}\n\nFields and their values: the same with --dry-run.",
     )
-
-
-def _parse(parser: Parser, argv: list[str]):
-    parser.add_argument("words", nargs="*", metavar="field=value", help="ignore, group_size, samples, receipt, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
-    return parser.parse_args(argv)
+    parser.add_model()
+    return parser

@@ -29,10 +29,8 @@ def main(argv: list[str]) -> int:
         usage="just serve MODEL [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just serve MODEL --dry-run.",
     )
-    parser.add_argument("model", help="a model of the home, name or name@version")
-    parser.add_argument("words", nargs="*", metavar="field=value", help="port, host, name, context, precision, …")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be started; do nothing")
-    parser.add_home()
+    parser.add_model()
+    parser.add_fields("port, host, name, context, precision, …", dry_run="the config and what would be started")
     arguments = parser.parse_args(argv)
     config = set_fields(ServeConfig(model=arguments.model), arguments.words)
     job = plan(config, Home.open(arguments.home))

@@ -18,6 +18,7 @@ from catalog.home import Home
 from catalog.ids import parse_ref
 from catalog.progress import stage_progress
 from catalog.records import find
+from catalog.wanted import Wanted
 from configs.recipes import described
 from training.tokenizers.artifact import FERTILITY, Made, make, plan
 from training.tokenizers.config import AlphabetConfig, CutConfig, ExtendConfig, TextsConfig, TokenizerConfig
@@ -94,7 +95,7 @@ def train_main(argv: list[str]) -> int:
     if arguments.dry_run:
         planned = plan(config, home)
         console.print_json(config.model_dump_json())
-        _print_state(console, config.name, planned.version, planned.there)
+        _print_state(console, planned.wanted)
         return 0
     with stage_progress("learn", unit="texts") as bar:
         made = make(config, home, bar.advance)
@@ -126,7 +127,7 @@ def extend_main(argv: list[str]) -> int:
     if arguments.dry_run:
         planned = plan_extension(config, home)
         console.print_json(config.model_dump_json())
-        _print_state(console, config.name, planned.version, planned.there)
+        _print_state(console, planned.wanted)
         return 0
     with stage_progress("learn", unit="texts") as bar:
         made = make_extension(config, home, bar.advance)
@@ -196,8 +197,8 @@ def _measured(home: Home, name: str, against: list[str]) -> Report:
         return measure({peer: load_peer(home, peer) for peer in [name, *against]}, sample.held_out())
 
 
-def _print_state(console: Console, name: str, version: str, there: bool) -> None:
-    console.print(f"tokenizer {name}@{version}: {'there already' if there else 'to make'}", markup=False)
+def _print_state(console: Console, wanted: Wanted) -> None:
+    console.print(f"tokenizer {wanted.ref}: {'there already' if wanted.found() else 'to make'}", markup=False)
 
 
 def _print_made(console: Console, made: Made) -> None:
@@ -223,7 +224,5 @@ def _parser(verb: str, text: str, recipes: str) -> Parser:
         usage=f"just {verb} [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=f"{text}{listed}\nFields, and their values: add --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the tokenizer's name, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("the tokenizer's name, then fields", "NAME", dry_run="the config and what is there already")
     return parser

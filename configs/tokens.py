@@ -142,7 +142,5 @@ def _parser() -> Parser:
         usage="just tokenize [NAME[@VERSION]] [field=value …] [--dry-run]",
         description=f"{__doc__}\nNAME also names the corpus, unless corpus= or input= says otherwise.",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME field=value", help="the artifact's name, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what is there already; do nothing")
-    parser.add_home()
+    parser.add_fields("the artifact's name, then fields", "NAME", dry_run="the config and what is there already")
     return parser

@@ -297,7 +297,5 @@ def _parser(verb: str) -> Parser:
         description=f"{__doc__}\nverbs:\n{recipes}\n\n{verb} reads datasets of {kinds}. "
         f"Fields and their values: just {verb} --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="MODEL field=value", help="a model of the home, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_fields("a model of the home, then fields", "MODEL")
     return parser

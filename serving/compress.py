@@ -23,21 +23,9 @@ from catalog.calibration import SAMPLES, Sample, write_samples
 from catalog.config import Config
 from catalog.errors import BadInput, Damaged, NotFound
 from catalog.home import Home
-from catalog.ids import parse_ref
-from catalog.index import put_into_catalog
-from catalog.locks import hold, lock_of
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    find,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
+from catalog.ids import Ref
+from catalog.records import Record, find
+from catalog.wanted import Made, Wanted
 from serving.apart import in_own_process
 from serving.compressor import Work, compress
 from serving.engine import DISK_BYTES, GIB
@@ -158,38 +146,17 @@ class Job:
         return found
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        mixture = (f"mixtures/{self.texts.mixture.ref}",) if self.calibrated and self.texts else ()
-        return (f"models/{self.target.model.ref}", *mixture)
-
-    @property
-    def fingerprint(self) -> str:
-        made_from = [self.target.model.fingerprint]
-        if self.calibrated and self.texts:
-            made_from.append(self.texts.mixture.fingerprint)
-        return fingerprint("models", self.identity, made_from)
+    def wanted(self) -> Wanted:
+        parent = self.target.model
+        made_from = [parent, *([self.texts.mixture] if self.calibrated and self.texts else [])]
+        own = {name: parent.config.get(name) for name in ("method", "parameters", "model", "tokenizer")}
+        config = {"run": "", "parent": str(parent.ref), "kind": KIND, **own, "precision": "bf16", **self.identity}
+        return Wanted.of(self.home, "models", Ref(self.name, self.config.version), made_from, self.identity, config)
 
     @property
     def served(self) -> str:
         """Why this machine cannot serve it; nothing where it can."""
         return why_not(self.scheme, machine(), self.config.kv_cache)
-
-    @property
-    def version(self) -> str:
-        return version_for(self.home, "models", self.name, self.config.version, self.fingerprint)
-
-    @property
-    def made(self) -> Record | None:
-        """The model, where it is there already."""
-        path = self.home.artifact("models", self.name, self.version) / RECORD
-        return load_record(path) if path.exists() else None
-
-
-class Made(NamedTuple):
-    """A compressed model, and whether it was made just now."""
-
-    record: Record
-    fresh: bool
 
 
 def default_name(model: str, scheme: str, kv_cache: bool) -> str:
@@ -213,15 +180,12 @@ def plan(config: QuantizeConfig, home: Home, texts_of: Callable[[Record, str], T
     count = parameters if isinstance(parameters, int) else sum(one.outputs * one.inputs for one in layers.values())
     texts = texts_of(target.model, config.calibration.mixture)
     job = Job(config, home, target, scheme, group, compressed, ignore, texts, size_of(scheme, group, compressed, count))
-    parse_ref(f"{job.name}@{config.version or 1}")
     if job.calibrated and not texts:
         raise BadInput(
             f"{target.model.ref} has no mixture in this home to draw calibration samples from: "
             "name one that was made with its tokenizer, mixture=NAME."
         )
-    if job.made:
-        same_or_conflict(job.made, job.fingerprint, _config(job), job.inputs)
-    else:
+    if not job.wanted.found():
         check_room(home, job.bytes, 2 * count)
     return job
 
@@ -256,25 +220,39 @@ def quantize(job: Job, threads: int = 0) -> Made:
     `threads`: by default every core of this process. Another number rounds sums otherwise, and gives other bytes.
     """
     _check_installed()
-    folder = job.home.artifact("models", job.name, version := job.version)
-    with hold(lock_of(folder)):
-        if made := job.made:
-            put_into_catalog(job.home, made)
-            return Made(made, False)
+    wanted = job.wanted
+    with wanted.making() as found:
+        if found:
+            return Made(found, False)
         calibration = job.config.calibration
         samples: Sequence[Sample] = ()
         if job.calibrated and job.texts:
             samples = job.texts.drawn(calibration.samples, calibration.length, calibration.seed)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        threads = threads or len(os.sched_getaffinity(0))
-        rows = [sample.ids for sample in samples]
-        work = Work(
-            job.target.folder, folder, job.scheme.name, job.group, job.ignore, job.config.kv_cache, rows, threads
-        )
-        made_with = in_own_process(job.home.root / "models" / f".{job.name}.log", compress, work)
-        _check_compressed(job, folder)
-        return Made(_publish(job, folder, version, samples, {**made_with, "threads": threads}), True)
+        made_with = _compressed(job, wanted.folder, samples, threads or len(os.sched_getaffinity(0)))
+        for name in KEPT:
+            if (job.target.chat / name).is_file():
+                shutil.copyfile(job.target.chat / name, wanted.folder / name)
+        if samples:
+            write_samples(wanted.folder / SAMPLES, job.name, wanted.version, samples)
+        card = _card(job, wanted.version, samples, made_with)
+        (wanted.folder / "README.md").write_text(card, encoding="utf-8")
+        counts: dict[str, JsonValue] = {
+            "layers": len(job.layers),
+            "calibration_samples": len(samples),
+            "calibration_tokens": sum(len(one.ids) for one in samples),
+            "made_with": made_with,
+        }
+        return Made(wanted.publish(counts), True)
+
+
+def _compressed(job: Job, folder: Path, samples: Sequence[Sample], threads: int) -> dict[str, JsonValue]:
+    """Write the weights; gives what they were made with."""
+    folder.mkdir(parents=True)
+    rows = [sample.ids for sample in samples]
+    work = Work(job.target.folder, folder, job.scheme.name, job.group, job.ignore, job.config.kv_cache, rows, threads)
+    made_with = in_own_process(job.home.root / "models" / f".{job.name}.log", compress, work)
+    _check_compressed(job, folder)
+    return {**made_with, "threads": threads}
 
 
 def _check_installed() -> None:
@@ -297,42 +275,6 @@ def _check_compressed(job: Job, folder: Path) -> None:
         raise Damaged(
             f"{len(missing):,} layers were not compressed, {missing[0] if missing else 'all'} first: {folder}"
         )
-
-
-def _publish(
-    job: Job, folder: Path, version: str, samples: Sequence[Sample], made_with: dict[str, JsonValue]
-) -> Record:
-    for name in KEPT:
-        if (job.target.chat / name).is_file():
-            shutil.copyfile(job.target.chat / name, folder / name)
-    if samples:
-        write_samples(folder / SAMPLES, job.name, version, samples)
-    (folder / "README.md").write_text(_card(job, version, samples, made_with), encoding="utf-8")
-    record = Record(
-        kind="models",
-        name=job.name,
-        version=version,
-        inputs=job.inputs,
-        config=_config(job),
-        fingerprint=job.fingerprint,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={
-            "layers": len(job.layers),
-            "calibration_samples": len(samples),
-            "calibration_tokens": sum(len(one.ids) for one in samples),
-            "made_with": made_with,
-        },
-        created=now(),
-    )
-    write_record(job.home, record)
-    put_into_catalog(job.home, record)
-    return record
-
-
-def _config(job: Job) -> dict[str, JsonValue]:
-    parent = job.target.model
-    own = {name: parent.config.get(name) for name in ("method", "parameters", "model", "tokenizer")}
-    return {"run": "", "parent": str(parent.ref), "kind": KIND, **own, "precision": "bf16", **job.identity}
 
 
 def _card(job: Job, version: str, samples: Sequence[Sample], made_with: dict[str, JsonValue]) -> str:

@@ -21,22 +21,11 @@ from pydantic import Field, JsonValue
 from catalog.config import Config
 from catalog.errors import BadInput, NotFound
 from catalog.home import Home
-from catalog.ids import parse_ref
-from catalog.index import put_into_catalog
-from catalog.locks import hold, lock_of
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
+from catalog.ids import Ref
+from catalog.records import Record
+from catalog.wanted import Made, Wanted
 from serving.apart import in_own_process
-from serving.compress import KEPT, Document, Made, Texts, check_room, compressible
+from serving.compress import KEPT, Document, Texts, check_room, compressible
 from serving.onnx_graph import GRAPH, OPSET, PROBES, WITHIN, Beside, Found, Work, check, export_graph
 from serving.receipt import Score
 from serving.schemes import layers_of
@@ -94,27 +83,16 @@ class Job:
         return self.config.name or f"{self.target.model.name}-onnx{'-int8' if self.config.int8 else ''}"
 
     @property
-    def identity(self) -> dict[str, JsonValue]:
-        """What makes the graph what it is, beside its model."""
-        return {"precision": "int8" if self.config.int8 else "fp32", "opset": OPSET}
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (f"models/{self.target.model.ref}",)
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint("models", {"kind": ONNX, **self.identity}, [self.target.model.fingerprint])
-
-    @property
-    def version(self) -> str:
-        return version_for(self.home, "models", self.name, self.config.version, self.fingerprint)
-
-    @property
-    def made(self) -> Record | None:
-        """The model, where it is there already."""
-        path = self.home.artifact("models", self.name, self.version) / RECORD
-        return load_record(path) if path.exists() else None
+    def wanted(self) -> Wanted:
+        parent = self.target.model
+        identity: dict[str, JsonValue] = {
+            "kind": ONNX,
+            "precision": "int8" if self.config.int8 else "fp32",
+            "opset": OPSET,
+        }
+        own = {name: parent.config.get(name) for name in ("method", "parameters", "model", "tokenizer")}
+        config = {"run": "", "parent": str(parent.ref), **own, **identity}
+        return Wanted.of(self.home, "models", Ref(self.name, self.config.version), [parent], identity, config)
 
 
 def plan(config: OnnxConfig, home: Home, texts_of: Callable[[Record, str], Texts | None]) -> Job:
@@ -133,10 +111,7 @@ def plan(config: OnnxConfig, home: Home, texts_of: Callable[[Record, str], Texts
     if not isinstance(count, int):
         count = sum(one.outputs * one.inputs for one in layers_of(target.folder).values())
     job = Job(config, home, target, texts, count * (5 if config.int8 else 4))
-    parse_ref(f"{job.name}@{config.version or 1}")
-    if job.made:
-        same_or_conflict(job.made, job.fingerprint, _config(job), job.inputs)
-    else:
+    if not job.wanted.found():
         check_room(home, job.bytes, 4 * 4 * count)  # the model, its program, the graph and the session
     return job
 
@@ -144,18 +119,26 @@ def plan(config: OnnxConfig, home: Home, texts_of: Callable[[Record, str], Texts
 def export(job: Job, scorer: Scorer, threads: int = 0) -> Made:
     """Make the graph, or find it made. Raises Busy, NotFound without torch's exporter, Damaged where logits differ."""
     _check_installed()
-    folder = job.home.artifact("models", job.name, version := job.version)
-    with hold(lock_of(folder)):
-        if made := job.made:
-            put_into_catalog(job.home, made)
-            return Made(made, False)
-        documents = job.texts.heldout(job.config.rows) if job.texts else []
-        shutil.rmtree(folder, ignore_errors=True)
+    wanted = job.wanted
+    with wanted.making() as there:
+        if there:
+            return Made(there, False)
+        folder, documents = wanted.folder, job.texts.heldout(job.config.rows) if job.texts else []
         folder.mkdir(parents=True)
         threads = threads or len(os.sched_getaffinity(0))
         work = Work(job.target.folder, folder, job.config.int8, [one.ids for one in documents], threads)
         found = in_own_process(job.home.root / "models" / f".{job.name}.log", export_graph, work)
-        return Made(_publish(job, version, found, scores(found, documents, scorer)), True)
+        measured = scores(found, documents, scorer)
+        for name in (*KEPT, "config.json"):
+            if (job.target.chat / name).is_file():
+                shutil.copyfile(job.target.chat / name, folder / name)
+        (folder / "README.md").write_text(_card(job, found), encoding="utf-8")
+        counts: dict[str, JsonValue] = {
+            "evaluations": [dict(score._asdict()) for score in measured],
+            "read": str(job.texts.mixture.ref) if job.texts else "",
+            "made_with": dict(found.made_with),
+        }
+        return Made(wanted.publish(counts), True)
 
 
 def scores(found: Found, documents: Sequence[Document], scorer: Scorer) -> list[Score]:
@@ -179,38 +162,6 @@ def _check_installed() -> None:
 
     if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
         raise NotFound(f"{', '.join(missing)} is not installed: run `requirements/install training serving`.")
-
-
-def _publish(job: Job, version: str, found: Found, measured: Sequence[Score]) -> Record:
-    folder = job.home.artifact("models", job.name, version)
-    for name in (*KEPT, "config.json"):
-        if (job.target.chat / name).is_file():
-            shutil.copyfile(job.target.chat / name, folder / name)
-    (folder / "README.md").write_text(_card(job, found), encoding="utf-8")
-    record = Record(
-        kind="models",
-        name=job.name,
-        version=version,
-        inputs=job.inputs,
-        config=_config(job),
-        fingerprint=job.fingerprint,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={
-            "evaluations": [dict(score._asdict()) for score in measured],
-            "read": str(job.texts.mixture.ref) if job.texts else "",
-            "made_with": dict(found.made_with),
-        },
-        created=now(),
-    )
-    write_record(job.home, record)
-    put_into_catalog(job.home, record)
-    return record
-
-
-def _config(job: Job) -> dict[str, JsonValue]:
-    parent = job.target.model
-    own = {name: parent.config.get(name) for name in ("method", "parameters", "model", "tokenizer")}
-    return {"run": "", "parent": str(parent.ref), "kind": ONNX, **own, **job.identity}
 
 
 def _card(job: Job, found: Found) -> str:

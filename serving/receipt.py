@@ -20,10 +20,10 @@ from pydantic import Field, JsonValue
 from catalog.config import Config
 from catalog.errors import Damaged
 from catalog.home import Home
-from catalog.index import put_into_catalog
-from catalog.locks import hold, lock_of
+from catalog.ids import Ref
 from catalog.progress import stage_progress
-from catalog.records import RECORD, Record, fingerprint, load_record, now, version_for, write_record
+from catalog.records import Record
+from catalog.wanted import Wanted
 from serving.apart import in_own_process, terminal
 from serving.engine import EngineConfig, Settings, check_machine, settings_for, start
 from serving.target import Target, resolve, shape_of
@@ -120,10 +120,6 @@ class Asked:
     """What the scorers read: mixtures, datasets, benchmarks."""
 
     @property
-    def name(self) -> str:
-        return f"{self.target.model.name}-served"
-
-    @property
     def identity(self) -> dict[str, JsonValue]:
         """What decides about scores; threads and cache do not."""
         settings = self.settings
@@ -135,13 +131,9 @@ class Asked:
         return {"model": str(self.target.model.ref), "engine": engine, "measure": self.config.model_dump(mode="json")}
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(f"{record.kind}/{record.ref}" for record in (self.target.model, *self.reads))
-
-    @property
-    def fingerprint(self) -> str:
-        read = [record.fingerprint for record in (self.target.model, *self.reads)]
-        return fingerprint("evaluations", self.identity, read)
+    def wanted(self) -> Wanted:
+        made_from = (self.target.model, *self.reads)
+        return Wanted.of(self.home, "evaluations", Ref(f"{self.target.model.name}-served"), made_from, self.identity)
 
 
 class Receipt:
@@ -179,31 +171,18 @@ def receipt(asked: Asked, scorers: Callable[[], Sequence[Scorer]]) -> Receipt:
 
     Raises Busy; BadInput, NotFound where no engine can start.
     """
-    version = version_for(asked.home, "evaluations", asked.name, "", asked.fingerprint)
-    folder = asked.home.artifact("evaluations", asked.name, version)
-    with hold(lock_of(folder)):
-        if (folder / RECORD).exists():
-            return Receipt(load_record(folder / RECORD))
+    wanted = asked.wanted
+    with wanted.making() as found:
+        if found:
+            return Receipt(found)
         check_machine(asked.home.root)
-        log = asked.home.root / "evaluations" / f".{asked.name}.log"
+        log = asked.home.root / "evaluations" / f".{wanted.name}.log"
         scores = in_own_process(log, measure, asked.target, asked.settings, asked.config, tuple(scorers()))
         rows: list[JsonValue] = [
             {"model": asked.target.model.name, "version": asked.target.model.version, **score._asdict()}
             for score in [*scores, Score("served/size", "bytes", float(weight_bytes(asked.target.folder)))]
         ]
-        record = Record(
-            kind="evaluations",
-            name=asked.name,
-            version=version,
-            inputs=asked.inputs,
-            config=asked.identity,
-            fingerprint=asked.fingerprint,
-            counts={"evaluations": rows, "threads": asked.settings.threads},
-            created=now(),
-        )
-        write_record(asked.home, record)
-        put_into_catalog(asked.home, record)
-        return Receipt(record)
+        return Receipt(wanted.publish({"evaluations": rows, "threads": asked.settings.threads}))
 
 
 def measure(target: Target, settings: Settings, config: MeasureConfig, scorers: Sequence[Scorer]) -> list[Score]:

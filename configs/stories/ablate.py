@@ -385,7 +385,5 @@ def _parser() -> Parser:
         usage="just ablate [CORPUS CORPUS] [field=value …] [--dry-run]",
         description=f"{__doc__}\nFields and their values: just ablate --dry-run.",
     )
-    parser.add_argument("words", nargs="*", metavar="CORPUS field=value", help="two corpora, then fields")
-    parser.add_argument("--dry-run", action="store_true", help="print the config and what would be done; do nothing")
-    parser.add_home()
+    parser.add_fields("two corpora, then fields", "CORPUS")
     return parser

@@ -68,10 +68,8 @@ class Step(NamedTuple):
 def main(argv: list[str]) -> int:
     """Tell the story, or say what would be typed."""
     parser = Parser(prog="just demo", usage="just demo [field=value …] [--keep] [--dry-run]", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="field=value", help=", ".join(DemoConfig.model_fields))
     parser.add_argument("--keep", action="store_true", help="leave the endpoint up until Ctrl-C")
-    parser.add_argument("--dry-run", action="store_true", help="print the commands; do nothing")
-    parser.add_home()
+    parser.add_fields(", ".join(DemoConfig.model_fields), dry_run="the commands")
     arguments = parser.parse_args(argv)
     config, home = set_fields(DemoConfig(), arguments.words), Home.open(arguments.home)
     console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -23,10 +23,10 @@ from catalog.commands import Parser
 from catalog.config import Config, set_fields
 from catalog.errors import BadInput, MillraceError
 from catalog.home import Home, written
-from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
-from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, now, version_for, write_record
+from catalog.records import Record, file_entry, find, fingerprint, version_for
 from catalog.tables import table
+from catalog.wanted import Wanted
 from eval.answers import Estimate, match, mean
 from serving.target import resolve
 
@@ -117,31 +117,19 @@ def exam(config: ExamConfig, home: Home, on_model: Callable[[str], None] = lambd
     name = "exam-" + config.models[0].replace("@", "-")
     identity = config.model_dump(mode="json")
     inputs = [*(f"models/{model}" for model in config.models), f"datasets/{config.dataset}"]
-    print_of = fingerprint("evaluations", identity, inputs)
-    version = version_for(home, "evaluations", name, "", print_of)
-    folder = home.artifact("evaluations", name, version)
-    with hold(lock_of(folder)):
-        if (folder / RECORD).exists():
-            return load_record(folder / RECORD)
+    key = fingerprint("evaluations", identity, inputs)
+    version = version_for(home, "evaluations", name, "", key)
+    wanted = Wanted(home, "evaluations", name, version, tuple(inputs), identity, key)
+    with hold(lock_of(wanted.folder)):
+        if found := wanted.found():
+            return found
         asked = questions(config, home, "held_out")
         answers: dict[str, Answered] = {}
         for model in config.models:
             on_model(model)
-            answers[model] = _asked(config, home, folder, model, asked)
-        record = Record(
-            kind="evaluations",
-            name=name,
-            version=version,
-            inputs=tuple(inputs),
-            config=identity,
-            fingerprint=print_of,
-            files=tuple(file_entry(folder, path) for path in sorted(folder.glob("*.jsonl*"))),
-            counts=_scores(config, asked, answers),
-            created=now(),
-        )
-        write_record(home, record)
-        put_into_catalog(home, record)
-        return record
+            answers[model] = _asked(config, home, wanted.folder, model, asked)
+        files = [file_entry(wanted.folder, path) for path in sorted(wanted.folder.glob("*.jsonl*"))]
+        return wanted.publish(_scores(config, asked, answers), files)
 
 
 def _asked(config: ExamConfig, home: Home, folder: Path, model: str, asked: Sequence[Question]) -> Answered:

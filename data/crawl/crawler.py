@@ -24,17 +24,8 @@ from catalog.config import Config
 from catalog.errors import BadInput, Conflict, NotFound, Unbalanced
 from catalog.home import Home, partial_name, sync
 from catalog.locks import hold, lock_of
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    fingerprint,
-    load_record,
-    next_version,
-    now,
-    same_or_conflict,
-    write_record,
-)
+from catalog.records import Record, file_entry, fingerprint, next_version
+from catalog.wanted import Wanted
 from data.crawl.fetch import Exchange
 from data.crawl.frontier import Bounds, Candidate, Frontier
 from data.crawl.links import PageLinks, fetchable, page_links
@@ -90,10 +81,12 @@ def crawl(
     """
     seeds = _seeds(config)
     version = version or next_version(home, KIND, config.name)
-    folder = home.artifact(KIND, config.name, version)
+    key = fingerprint(KIND, config, ())
+    wanted = Wanted(home, KIND, config.name, version, (), config.model_dump(mode="json"), key)
+    folder = wanted.folder
     with hold(lock_of(folder), wait_s=WAIT_S):
-        if (folder / RECORD).exists():
-            return _existing(folder, config)
+        if found := wanted.found():
+            return found
         _clear(folder)
         partial = partial_name(folder)
         partial.mkdir(parents=True)
@@ -105,7 +98,8 @@ def crawl(
             sync(folder.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return _published(home, config, version, counts, run.rows)
+        files = [file_entry(folder, folder / name, rows) for name, rows in sorted(run.rows.items())]
+        return wanted.write(counts, files)
 
 
 def _seeds(config: CrawlConfig) -> list[str]:
@@ -116,12 +110,6 @@ def _seeds(config: CrawlConfig) -> list[str]:
     return seeds
 
 
-def _existing(folder: Path, config: CrawlConfig) -> Record:
-    record = load_record(folder / RECORD)
-    same_or_conflict(record, fingerprint(KIND, config, ()), config.model_dump(mode="json"), ())
-    return record
-
-
 def _clear(folder: Path) -> None:
     """Remove what a dead crawl of this version left (a live one would hold the lock). Conflict for other files."""
     for leftover in folder.parent.glob(f".{folder.name}.*.partial"):
@@ -130,24 +118,6 @@ def _clear(folder: Path) -> None:
         if not (folder / LOG).exists():
             raise Conflict(f"{folder} holds files of something else. Move them away, or give another version=….")
         shutil.rmtree(folder)  # killed between the rename and the record
-
-
-def _published(
-    home: Home, config: CrawlConfig, version: str, counts: dict[str, JsonValue], rows: dict[str, int]
-) -> Record:
-    folder = home.artifact(KIND, config.name, version)
-    record = Record(
-        kind=KIND,
-        name=config.name,
-        version=version,
-        config=config.model_dump(mode="json"),
-        fingerprint=fingerprint(KIND, config, ()),
-        files=tuple(file_entry(folder, folder / name, count) for name, count in sorted(rows.items())),
-        counts=counts,
-        created=now(),
-    )
-    write_record(home, record)
-    return record
 
 
 class _Run:

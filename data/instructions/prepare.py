@@ -20,20 +20,9 @@ from catalog.errors import BadInput, NotFound, Unbalanced
 from catalog.home import Home, written
 from catalog.ids import parse_ref
 from catalog.index import put_into_catalog
-from catalog.locks import clear_partials, hold, lock_of
-from catalog.records import (
-    RECORD,
-    FileEntry,
-    Record,
-    file_entry,
-    find,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
+from catalog.locks import hold, lock_of
+from catalog.records import FileEntry, Record, file_entry, find, fingerprint, version_for
+from catalog.wanted import Made, Wanted
 from data.instructions.config import DatasetConfig
 from data.instructions.files import Place, Raw, found, records, short_names
 from data.instructions.form import LEDGER, Row, conversation, schema
@@ -53,27 +42,12 @@ class Failed(NamedTuple):
     detail: str
 
 
-class Prepared(NamedTuple):
-    """A dataset, and whether it was made now."""
-
-    record: Record
-    fresh: bool
-
-
 class Job(NamedTuple):
     """One dataset to make."""
 
     config: DatasetConfig
-    home: Home
-    version: str
-    inputs: tuple[str, ...]
-    identity: dict[str, JsonValue]
-    fingerprint: str
+    wanted: Wanted
     paths: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        return self.home.artifact("datasets", self.config.name, self.version)
 
 
 def plan(config: DatasetConfig, home: Home) -> Job:
@@ -95,34 +69,31 @@ def plan(config: DatasetConfig, home: Home) -> Job:
     mark = fingerprint("datasets", identity, content)
     parse_ref(config.name)
     version = version_for(home, "datasets", config.name, config.version, mark)
-    return Job(config, home, version, inputs, identity, mark, tuple(paths))
+    return Job(config, Wanted(home, "datasets", config.name, version, inputs, identity, mark), tuple(paths))
 
 
-def prepare(config: DatasetConfig, home: Home) -> Prepared:
+def prepare(config: DatasetConfig, home: Home) -> Made:
     """Make a dataset and register it; one that is there already is only given. Raises BadInput, Conflict, Busy."""
     made = assemble(config, home)
     put_into_catalog(home, made.record)
     return made
 
 
-def assemble(config: DatasetConfig, home: Home) -> Prepared:
+def assemble(config: DatasetConfig, home: Home) -> Made:
     """Make the files of a dataset and its record; `prepare` also tells the catalog."""
     job = plan(config, home)
-    with hold(lock_of(job.folder)):
-        if (job.folder / RECORD).exists():
-            record = load_record(job.folder / RECORD)
-            same_or_conflict(record, job.fingerprint, job.identity, job.inputs)
-            return Prepared(record, False)
-        clear_partials(job.folder)
-        return Prepared(_write(job, *_rows(job)), True)
+    with hold(lock_of(job.wanted.folder)):
+        if found := job.wanted.found():
+            return Made(found, False)
+        return Made(_write(job, *_rows(job)), True)
 
 
 def _rows(job: Job) -> tuple[list[Row], list[Failed]]:
     """Every row, checked, and what could not be read where that is allowed."""
-    config = job.config
+    config, home = job.config, job.wanted.home
     if config.corpus:
-        corpus = find(job.home, "corpora", config.corpus)
-        folder = job.home.artifact("corpora", corpus.name, corpus.version)
+        corpus = find(home, "corpora", config.corpus)
+        folder = home.artifact("corpora", corpus.name, corpus.version)
         kind = "instructions" if config.kind == "auto" else config.kind
         return derived(sorted((folder / "shards").glob("*.parquet")), str(corpus.ref), kind, config.rows), []
     rows: list[Row] = []
@@ -183,7 +154,7 @@ def _write(job: Job, rows: list[Row], failed: list[Failed]) -> Record:
         raise NotFound(f"no row is left of {read} ({why}): nothing was written.")
     if read != len(rows) + len(dropped) + len(failed):
         raise Unbalanced(f"{read} records in, {len(rows)} kept, {len(dropped)} dropped, {len(failed)} failed.")
-    shutil.rmtree(job.folder, ignore_errors=True)  # what a killed process has left
+    shutil.rmtree(job.wanted.folder, ignore_errors=True)  # what a killed process has left
     kind = rows[0].kind
     split = {made.row_id: _split(made, job.config.held_out) for made in rows}
     files: list[FileEntry] = []
@@ -206,19 +177,7 @@ def _write(job: Job, rows: list[Row], failed: list[Failed]) -> Record:
         "decontaminated": False,
         "masked": False,
     }
-    record = Record(
-        kind="datasets",
-        name=job.config.name,
-        version=job.version,
-        inputs=job.inputs,
-        config=job.identity,
-        fingerprint=job.fingerprint,
-        files=tuple(files),
-        counts=counts,
-        created=now(),
-    )
-    write_record(job.home, record)
-    return record
+    return job.wanted.write(counts, files)
 
 
 def _split(made: Row, held_out: float) -> str:
@@ -228,7 +187,7 @@ def _split(made: Row, held_out: float) -> str:
 def _cells(job: Job, made: Row, split: str) -> dict[str, object]:
     return {
         "dataset": job.config.name,
-        "version": job.version,
+        "version": job.wanted.version,
         "row_id": made.row_id,
         "split": split,
         "kind": made.kind,
@@ -248,13 +207,13 @@ def _ledger(job: Job, kept: Sequence[Row], dropped: Sequence[Dropped], failed: S
     fates += [(one.place, "", "failed", "malformed", "", one.detail, None) for one in failed]
     names = ("row_id", "verdict", "reason", "kept_row_id", "detail", "value")
     for place, *rest in sorted(fates, key=lambda fate: fate[:2]):
-        where = {"dataset": job.config.name, "version": job.version, "source": place.file, "line": place.number}
+        where = {"dataset": job.config.name, "version": job.wanted.version, "source": place.file, "line": place.number}
         yield where | dict(zip(names, rest, strict=True))
 
 
 def _file(job: Job, name: str, rows: list[dict], columns: pa.Schema) -> FileEntry:
-    path = job.folder / name
+    path = job.wanted.folder / name
     with written(path) as partial:
         table = pa.Table.from_pylist(rows, columns)
         pq.write_table(table, partial, compression="zstd", compression_level=3, row_group_size=2048)
-    return file_entry(job.folder, path, len(rows))
+    return file_entry(job.wanted.folder, path, len(rows))

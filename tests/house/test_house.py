@@ -11,6 +11,7 @@ from pathlib import Path
 import dill
 import pytest
 
+from configs.__main__ import VERBS, main
 from configs.corpora import CORPORA
 from data.corpus import CorpusConfig
 
@@ -38,6 +39,14 @@ def test_every_recipe_builds_checks_and_pickles(name: str):
     assert pickle.loads(pickle.dumps(config)) == config
     assert dill.loads(dill.dumps(config)) == config
     assert CorpusConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if not verb.endswith("-rank")])
+def test_the_help_of_every_verb_runs(verb: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: just {verb} ")
 
 
 def python_files() -> list[Path]:

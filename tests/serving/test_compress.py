@@ -14,7 +14,7 @@ from serving_toys import add_adapter, add_record, add_shell
 from tokens_toys import write_tokenizer
 from toys import millrace
 
-from catalog.calibration import Sample, write_samples
+from catalog.calibration import write_samples
 from catalog.errors import BadInput, Conflict, NotFound
 from catalog.home import Home
 from catalog.index import put_into_catalog
@@ -141,8 +141,8 @@ def test_groups_that_fit_are_taken(base: Home):
     assert (job.group, len(job.layers), job.name, job.ignore) == (64, 14, "base-w4a16", ("lm_head",))
     down = planned(base, scheme="w4a16", ignore=("re:.*down_proj",))
     assert (down.group, len(down.layers), down.ignore) == (128, 12, ("re:.*down_proj", "lm_head"))
-    assert planned(base, scheme="fp8", mixture="").inputs == ("models/base@1",)
-    assert planned(base, scheme="fp8", mixture="", kv_cache=False).fingerprint != job.fingerprint
+    assert planned(base, scheme="fp8", mixture="").wanted.inputs == ("models/base@1",)
+    assert planned(base, scheme="fp8", mixture="", kv_cache=False).wanted.fingerprint != job.wanted.fingerprint
 
 
 def test_the_size_is_known_beforehand():
@@ -204,7 +204,7 @@ def test_a_version_that_is_something_else_is_a_conflict(base: Home):
     write_record(base, Record(kind="models", name="small", version="3", config=config, fingerprint="x", created=now()))
     with pytest.raises(Conflict, match='scheme was "fp8", now "w8a8"'):
         planned(base, name="small", version="3")
-    assert planned(base, name="small").version == "4"
+    assert planned(base, name="small").wanted.version == "4"
 
 
 # ── Calibration ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,7 +239,7 @@ def test_held_out_text_is_cut_into_its_documents(base: Home):
 
 def test_what_a_model_was_calibrated_on_can_be_asked(base: Home):
     found = drawn(base, load_mixture(base, "m"), count=12, length=32, seed=1)
-    samples = [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
+    samples = [one.sample for one in found]
     folder = add_record(base, "small", kind="quantized", parent="base@1")
     path = folder / "calibration" / "samples.parquet"
     write_samples(path, "small", "1", samples)

@@ -51,9 +51,9 @@ def planned(home: Home, model: str = "base", **fields: object):
 
 def test_a_graph_has_a_name_and_an_identity(base: Home):
     exact, int8 = planned(base), planned(base, int8=True)
-    assert (exact.name, int8.name, exact.version) == ("base-onnx", "base-onnx-int8", "1")
-    assert exact.fingerprint == planned(base, rows=9, name="other").fingerprint != int8.fingerprint
-    config = {"kind": "onnx", "parent": "base@1", **int8.identity}
+    assert (exact.name, int8.name, exact.wanted.version) == ("base-onnx", "base-onnx-int8", "1")
+    assert exact.wanted.fingerprint == planned(base, rows=9, name="other").wanted.fingerprint != int8.wanted.fingerprint
+    config = int8.wanted.config
     record = Record(kind="models", name="small", version="3", config=config, fingerprint="x", created=now())
     write_record(base, record)
     with pytest.raises(Conflict, match='precision was "int8", now "fp32"'):

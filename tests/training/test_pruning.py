@@ -135,7 +135,7 @@ def test_what_cannot_be_pruned_is_said_before_work(home: Home):
     ):
         with pytest.raises(BadInput, match=why):
             plan(PruneConfig.model_validate({"model": "base", **fields}), home)
-    assert plan(PruneConfig(model="base", method="magnitude"), home).inputs == ("models/base@1",)
+    assert plan(PruneConfig(model="base", method="magnitude"), home).wanted.inputs == ("models/base@1",)
     pruned = Record(kind="models", name="p", version="1", config={"pruned": {"pattern": "2:4"}}, created=now())
     with pytest.raises(BadInput, match="p@1 is pruned: its zeros are kept with strategy=ddp"):
         check_together(pruned, sharded=True)

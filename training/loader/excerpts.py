@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.calibration import Sample
 from catalog.errors import BadInput
 from catalog.home import Home
 from training.loader.dataset import MixtureDataset
@@ -38,6 +39,11 @@ class Excerpt(NamedTuple):
     def documents(self) -> list[Ids]:
         """The tokens of each document in it."""
         return np.split(self.ids, self.starts[1:])
+
+    @property
+    def sample(self) -> Sample:
+        """As a calibration sample."""
+        return Sample(self.sample_id, self.domain, self.ids, self.tokens_hash)
 
 
 def drawn(home: Home, mixture: Mixture, count: int, length: int, seed: int) -> list[Excerpt]:

@@ -13,23 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from catalog.errors import BadInput
 from catalog.home import Home, written
-from catalog.index import put_into_catalog
-from catalog.locks import clear_partials, hold, lock_of
 from catalog.progress import Bar, stage_progress
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
+from catalog.records import Record, file_entry, fingerprint, version_for
+from catalog.wanted import Wanted
 from training.mixtures import heldout
 from training.mixtures.config import MixtureConfig
 from training.mixtures.order import compiled
@@ -75,12 +65,11 @@ class Draft:
         return {**asked, "plan": self.plan.model_dump(mode="json")}
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(f"tokens/{info.ref}" for info in self.infos)
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint("mixtures", self.identity, [info.fingerprint for info in self.infos])
+    def wanted(self) -> Wanted:
+        name, identity, inputs = self.config.name, self.identity, tuple(f"tokens/{info.ref}" for info in self.infos)
+        key = fingerprint("mixtures", identity, [info.fingerprint for info in self.infos])
+        version = version_for(self.home, "mixtures", name, self.config.version, key)
+        return Wanted(self.home, "mixtures", name, version, inputs, identity, key)
 
 
 @dataclass(frozen=True)
@@ -115,21 +104,14 @@ def draft(config: MixtureConfig, home: Home) -> Draft:
 def build(config: MixtureConfig, home: Home) -> Built:
     """Make a mixture, or find it made. Raises BadInput, Conflict, Damaged (a shard that is missing), Busy."""
     drafted = draft(config, home)
-    version = version_for(home, "mixtures", config.name, config.version, drafted.fingerprint)
-    folder = home.artifact("mixtures", config.name, version)
-    with hold(lock_of(folder)):
-        if (folder / RECORD).exists():
-            record = load_record(folder / RECORD)
-            same_or_conflict(record, drafted.fingerprint, drafted.identity, drafted.inputs)
-            put_into_catalog(home, record)
-            return Built(record, False, drafted.warnings)
-        clear_partials(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    wanted = drafted.wanted
+    with wanted.making() as found:
+        if found:
+            return Built(found, False, drafted.warnings)
         for info in drafted.infos:
             check_shards(info)
         _check_room(drafted.plan, home)
-        record = _write(drafted, folder, version)
-    return Built(record, True, drafted.warnings)
+        return Built(_write(drafted, wanted), True, drafted.warnings)
 
 
 def _check_room(plan: Plan, home: Home) -> None:
@@ -142,8 +124,8 @@ def _check_room(plan: Plan, home: Home) -> None:
         )
 
 
-def _write(drafted: Draft, folder: Path, version: str) -> Record:
-    plan = drafted.plan
+def _write(drafted: Draft, wanted: Wanted) -> Record:
+    plan, folder = drafted.plan, wanted.folder
     held = np.sort(np.concatenate(list(drafted.held.values())))
     paths = [folder / phase_file(number) for number in range(len(plan.phases))]
     with stage_progress("order", total=sum(phase.samples for phase in plan.phases), unit="samples") as bar:
@@ -153,26 +135,14 @@ def _write(drafted: Draft, folder: Path, version: str) -> Record:
             _write_ids(paths[number], samples, (ids for _, ids in of_phase), bar)
     with written(folder / HELDOUT) as partial, partial.open("wb") as stream:
         np.save(stream, held, allow_pickle=False)
-    record = Record(
-        kind="mixtures",
-        name=drafted.config.name,
-        version=version,
-        inputs=drafted.inputs,
-        config=drafted.identity,
-        fingerprint=drafted.fingerprint,
-        files=tuple(file_entry(folder, path) for path in [*paths, folder / HELDOUT]),
-        counts={
-            "samples": sum(phase.samples for phase in plan.phases),
-            "tokens": plan.tokens,
-            "heldout": len(held),
-            "guards": drafted.guards,
-            "shares": [row.model_dump(mode="json") for row in plan.rows()],
-        },
-        created=now(),
-    )
-    write_record(drafted.home, record)
-    put_into_catalog(drafted.home, record)
-    return record
+    counts: dict[str, JsonValue] = {
+        "samples": sum(phase.samples for phase in plan.phases),
+        "tokens": plan.tokens,
+        "heldout": len(held),
+        "guards": drafted.guards,
+        "shares": [row.model_dump(mode="json") for row in plan.rows()],
+    }
+    return wanted.publish(counts, [file_entry(folder, path) for path in [*paths, folder / HELDOUT]])
 
 
 def _write_ids(path: Path, samples: int, blocks: Iterable[Ids], bar: Bar) -> None:

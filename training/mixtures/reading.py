@@ -103,6 +103,14 @@ def find_run(home: Home, model: Record) -> Record | None:
         return None
 
 
-def same_tokens(mixture: Mixture, home: Home, folder: Path) -> bool:
-    """Whether a mixture's tokens are those of the model in a folder (its tokenizer may have been extended since)."""
-    return load_tokenizer(home, str(folder)).fingerprint == mixture.tokens[0].tokenizer_fingerprint
+def own_mixture(home: Home, model: Record, asked: str) -> Mixture | None:
+    """As `mixture_of`, where the mixture has the model's own tokens: its tokenizer may have been extended since.
+
+    Raises BadInput where the one that is asked for has others.
+    """
+    mixture, folder = mixture_of(home, model, asked), home.artifact("models", model.name, model.version)
+    if not mixture or load_tokenizer(home, str(folder)).fingerprint == mixture.tokens[0].tokenizer_fingerprint:
+        return mixture
+    if asked:
+        raise BadInput(f"mixture={asked} has the tokens of another tokenizer than that of {model.ref}.")
+    return None

@@ -11,8 +11,8 @@ Samples that activations are looked at with come from the model's own mixture an
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, JsonValue
@@ -22,23 +22,11 @@ from catalog.calibration import SAMPLES, Sample, write_samples
 from catalog.config import Config
 from catalog.errors import BadInput
 from catalog.home import Home
-from catalog.ids import parse_ref
-from catalog.index import put_into_catalog
-from catalog.locks import hold, lock_of
+from catalog.ids import Ref
 from catalog.progress import stage_progress
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    find,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
-from training.mixtures.reading import Mixture, mixture_of, same_tokens
+from catalog.records import Record, find
+from catalog.wanted import Made, Wanted
+from training.mixtures.reading import Mixture, own_mixture
 from training.models.attention import chosen_kernel
 from training.models.build import shape_of
 from training.models.config import ModelConfig
@@ -82,13 +70,6 @@ class PruneConfig(Config):
     """The most held-out samples of each domain; 0: no held-out loss."""
 
 
-class Made(NamedTuple):
-    """A pruned model, and whether it was made just now."""
-
-    record: Record
-    fresh: bool
-
-
 @dataclass(frozen=True)
 class Job:
     """A checked request."""
@@ -108,32 +89,15 @@ class Job:
         return self.config.method == "wanda"
 
     @property
-    def identity(self) -> dict[str, JsonValue]:
-        """What makes the model what it is, beside its inputs."""
-        own = {"method", "pattern", "sparsity", *(("samples", "length", "seed") if self.calibrated else ())}
-        return {"pruned": self.config.model_dump(mode="json", include=own)}
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        mixture = (f"mixtures/{self.mixture.ref}",) if self.calibrated and self.mixture else ()
-        return (f"models/{self.model.ref}", *mixture)
-
-    @property
-    def fingerprint(self) -> str:
-        made_from = [self.model.fingerprint]
-        if self.calibrated and self.mixture:
-            made_from.append(self.mixture.record.fingerprint)
-        return fingerprint("models", self.identity, made_from)
-
-    @property
-    def version(self) -> str:
-        return version_for(self.home, "models", self.name, self.config.version, self.fingerprint)
-
-    @property
-    def made(self) -> Record | None:
-        """The model, where it is there already."""
-        path = self.home.artifact("models", self.name, self.version) / RECORD
-        return load_record(path) if path.exists() else None
+    def wanted(self) -> Wanted:
+        parent = self.model
+        made_from = [parent, *([self.mixture.record] if self.calibrated and self.mixture else [])]
+        fields = {"method", "pattern", "sparsity", *(("samples", "length", "seed") if self.calibrated else ())}
+        identity: dict[str, JsonValue] = {"pruned": self.config.model_dump(mode="json", include=fields)}
+        kept = ("kind", "method", "parameters", "model", "objective", "tokenizer", "precision")
+        own = {name: parent.config.get(name) for name in kept}
+        config = {"run": "", "parent": str(parent.ref), **own, **identity}
+        return Wanted.of(self.home, "models", Ref(self.name, self.config.version), made_from, identity, config)
 
 
 def plan(config: PruneConfig, home: Home) -> Job:
@@ -151,32 +115,24 @@ def plan(config: PruneConfig, home: Home) -> Job:
             raise BadInput(f"sparsity={config.sparsity:g}: the pattern 2:4 takes out half. Leave sparsity out.")
         if bad := [width for width in (shape.hidden_size, shape.mlp_size) if width % GROUP]:
             raise BadInput(f"2:4 needs widths that are multiples of 4, and {model.ref} has {bad[0]}.")
-    mixture = mixture_of(home, model, config.mixture)
-    if mixture and not same_tokens(mixture, home, folder):
-        if config.mixture:
-            raise BadInput(f"mixture={config.mixture} has the tokens of another tokenizer than that of {model.ref}.")
-        mixture = None
+    mixture = own_mixture(home, model, config.mixture)
     job = Job(config, home, model, shape, mixture)
-    parse_ref(f"{job.name}@{config.version or 1}")
     if job.calibrated and not mixture:
         raise BadInput(
             f"{model.ref} has no mixture in this home to draw calibration samples from: name one that was made with "
             "its tokenizer, mixture=NAME, or take method=magnitude."
         )
-    if job.made:
-        same_or_conflict(job.made, job.fingerprint, _config(job, job.made.config.get("parameters")), job.inputs)
+    job.wanted.found()  # raises Conflict
     return job
 
 
 def prune(job: Job, scorer: Scorer) -> Made:
     """Make the model, or find it made; both are measured on held-out text. Raises Conflict, Busy, Damaged."""
-    folder = job.home.artifact("models", job.name, version := job.version)
-    with hold(lock_of(folder)):
-        if made := job.made:
-            put_into_catalog(job.home, made)
-            return Made(made, False)
-        shutil.rmtree(folder, ignore_errors=True)
-        parent = job.home.artifact("models", job.model.name, job.model.version)
+    wanted = job.wanted
+    with wanted.making() as found:
+        if found:
+            return Made(found, False)
+        parent, folder = job.home.artifact("models", job.model.name, job.model.version), wanted.folder
         hf = load_folder(parent, dtype=torch.float32).eval()
         before = heldout_rates(job, hf, scorer)
         samples = _samples(job) if job.calibrated else []
@@ -188,8 +144,17 @@ def prune(job: Job, scorer: Scorer) -> Made:
         if (parent / "generation_config.json").is_file():
             shutil.copyfile(parent / "generation_config.json", folder / "generation_config.json")
         if samples:
-            write_samples(folder / SAMPLES, job.name, version, samples)
-        return Made(_publish(job, version, hf, (before, after), samples), True)
+            write_samples(folder / SAMPLES, job.name, wanted.version, samples)
+        weights = [matrix(layer) for layer in layers_of(hf).values()]
+        counts: dict[str, JsonValue] = {
+            "layers": len(weights),
+            "weights": sum(weight.numel() for weight in weights),
+            "zeros": sum(int((weight == 0).sum()) for weight in weights),
+            "calibration_samples": len(samples),
+            "evaluations": list(_evaluations(before, after)),
+        }
+        config = {**wanted.config, "parameters": sum(weight.numel() for weight in hf.parameters())}
+        return Made(replace(wanted, config=config).publish(counts), True)
 
 
 def zero(hf: "PreTrainedModel", config: PruneConfig, samples: Sequence[Sample] = ()) -> None:
@@ -255,34 +220,7 @@ def _samples(job: Job) -> list[Sample]:
 
     assert job.mixture
     found = drawn(job.home, job.mixture, job.config.samples, job.config.length, job.config.seed)
-    return [Sample(one.sample_id, one.domain, one.ids, one.tokens_hash) for one in found]
-
-
-def _publish(
-    job: Job, version: str, hf: "PreTrainedModel", rates: tuple[Rates, Rates], samples: Sequence[Sample]
-) -> Record:
-    folder = job.home.artifact("models", job.name, version)
-    weights = [matrix(layer) for layer in layers_of(hf).values()]
-    record = Record(
-        kind="models",
-        name=job.name,
-        version=version,
-        inputs=job.inputs,
-        config=_config(job, sum(weight.numel() for weight in hf.parameters())),
-        fingerprint=job.fingerprint,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={
-            "layers": len(weights),
-            "weights": sum(weight.numel() for weight in weights),
-            "zeros": sum(int((weight == 0).sum()) for weight in weights),
-            "calibration_samples": len(samples),
-            "evaluations": list(_evaluations(*rates)),
-        },
-        created=now(),
-    )
-    write_record(job.home, record)
-    put_into_catalog(job.home, record)
-    return record
+    return [one.sample for one in found]
 
 
 def _evaluations(before: Rates, after: Rates) -> Iterator[dict[str, JsonValue]]:
@@ -292,12 +230,6 @@ def _evaluations(before: Rates, after: Rates) -> Iterator[dict[str, JsonValue]]:
         for metric, value in own.items():
             n = int(values["tokens"])
             yield {"task": f"heldout/{domain}", "metric": metric, "value": value, "stderr": None, "n": n}
-
-
-def _config(job: Job, parameters: JsonValue) -> dict[str, JsonValue]:
-    own = {name: job.model.config.get(name) for name in ("method", "model", "objective", "tokenizer", "precision")}
-    kind = job.model.config.get("kind")
-    return {"run": "", "parent": str(job.model.ref), "kind": kind, **own, "parameters": parameters, **job.identity}
 
 
 def _card(job: Job, before: Rates, after: Rates) -> str:

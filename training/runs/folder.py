@@ -122,6 +122,17 @@ class RunState(Config):
         """What it reads now."""
         return self.readings[-1]
 
+    def attempted(self, processes: int, device: str) -> "RunState":
+        """The state with one more attempt, which goes on behind the last checkpoint."""
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            first_step=(self.last.step if self.last else 0) + 1,
+            processes=processes,
+            device=device,
+            started=now(),
+        )
+        return self.variant(status="running", attempts=(*self.attempts, attempt))
+
     def reads(self, reading: Reading) -> "RunState":
         """The state with its present reading in other words."""
         return self.variant(readings=(*self.readings[:-1], reading))

@@ -11,9 +11,9 @@ import torch
 from pydantic import JsonValue
 
 from catalog.errors import NotFound
-from catalog.index import put_into_catalog
-from catalog.records import RECORD, Record, file_entry, fingerprint, load_record, next_version, now, write_record
+from catalog.records import RECORD, Record, fingerprint, load_record, next_version
 from catalog.store import Catalog, quoted
+from catalog.wanted import Wanted
 from training.models.build import build
 from training.models.config import parameters
 from training.models.export import export
@@ -49,10 +49,11 @@ def publish_model(job: Job, state: RunState) -> Record:
     differences = export(
         hf, folder, tokenizer=job.tokenizer.folder, card=_card(job, state, rates), precision=job.precision
     )
-    record = Record(
-        kind="models",
-        name=name,
-        version=version,
+    wanted = Wanted(
+        home,
+        "models",
+        name,
+        version,
         inputs=(f"runs/{name}@{VERSION}", *[text for text in job.inputs if not text.startswith("mixtures/")]),
         config={
             "run": name,
@@ -70,18 +71,15 @@ def publish_model(job: Job, state: RunState) -> Record:
             **({"pruned": job.parent.config["pruned"]} if job.parent and is_pruned(job.parent) else {}),
         },
         fingerprint=identity,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={
+    )
+    return wanted.publish(
+        {
             "tokens": last.tokens,
             "logit_difference": dict(differences),
             "heldout_loss": last.heldout_loss,
             "evaluations": list(_evaluations(rates)),
-        },
-        created=now(),
+        }
     )
-    write_record(home, record)
-    put_into_catalog(home, record)
-    return record
 
 
 def _models(job: Job) -> list[Record]:

@@ -14,10 +14,10 @@ from catalog.config import Config
 from catalog.errors import BadInput, WorkerLost
 from catalog.home import Home
 from catalog.locks import hold, lock_of
-from catalog.records import Record, find, now
+from catalog.records import Record, find
 from training.mixtures.reading import load_mixture
 from training.runs.config import RunConfig
-from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
+from training.runs.folder import Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.job import Job, changed, check_same, plan
 from training.runs.launching import die_with, launched, raise_ended, tell, told
@@ -208,18 +208,11 @@ def back_to(run: RunFolder, state: RunState, step: int) -> RunState:
 def _train(job: Job, hands: Hands, state: RunState) -> Trained:
     run = job.folder
     if state.status != "trained" or not state.last:
-        attempt = Attempt(
-            number=len(state.attempts) + 1,
-            first_step=(state.last.step if state.last else 0) + 1,
-            processes=job.processes,
-            device=job.device,
-            started=now(),
-        )
         run.set_aside()
-        started = state.variant(status="running", attempts=(*state.attempts, attempt), steps=job.steps)
+        started = state.attempted(job.processes, job.device).variant(steps=job.steps)
         run.close([], started, inputs=job.inputs)
         _mirror(job)
-        _run(job, hands, attempt.number, started)
+        _run(job, hands, started)
     state = run.state()
     if state.status != "trained":
         raise WorkerLost(f"{run.name} ended at step {state.step} of {state.steps}: `just resume {run.name}` goes on.")
@@ -229,9 +222,9 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
     return Trained(run.record(), model, fresh=True)
 
 
-def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
+def _run(job: Job, hands: Hands, state: RunState) -> None:
     """Train in this process, or in several."""
-    launch = {"attempt": attempt, "start": state.last.model_dump() if state.last else None}
+    launch = {"attempt": len(state.attempts), "start": state.last.model_dump() if state.last else None}
     tell(job.folder, launch, job.config)
     if job.processes == 1:
         train_process(job, launch, hands.scorer)

@@ -16,19 +16,8 @@ from tokenizers import Tokenizer
 from catalog.config import Config
 from catalog.errors import BadInput
 from catalog.home import Home, written
-from catalog.index import put_into_catalog
-from catalog.locks import clear_partials, hold, lock_of
-from catalog.records import (
-    RECORD,
-    Record,
-    file_entry,
-    fingerprint,
-    load_record,
-    now,
-    same_or_conflict,
-    version_for,
-    write_record,
-)
+from catalog.records import Record, fingerprint, version_for
+from catalog.wanted import Wanted
 from training.tokenizers.config import CHAT, END, MASK, PAD, UNKNOWN, TokenizerConfig
 from training.tokenizers.fertility import measure
 from training.tokenizers.load import load_peer
@@ -56,9 +45,7 @@ class Plan(Generic[C]):
 
     config: C
     inputs: Inputs
-    version: str
-    fingerprint: str
-    there: bool
+    wanted: Wanted
 
 
 def plan(config: TokenizerConfig, home: Home) -> Plan[TokenizerConfig]:
@@ -67,37 +54,21 @@ def plan(config: TokenizerConfig, home: Home) -> Plan[TokenizerConfig]:
     inputs = find_texts(home, config.texts)
     key = fingerprint(KIND, config.identity(), inputs.keys)
     version = version_for(home, KIND, config.name, config.version, key)
-    there = there_already(home, config.name, version, key, config.identity(), inputs.refs)
-    return Plan(config, inputs, version, key, there)
-
-
-def there_already(
-    home: Home, name: str, version: str, key: str, identity: dict[str, JsonValue], inputs: tuple[str, ...]
-) -> bool:
-    """Whether this very tokenizer is there. Raises Conflict where the version is another one."""
-    path = home.artifact(KIND, name, version) / RECORD
-    if path.exists():
-        same_or_conflict(load_record(path), key, identity, inputs)
-    return path.exists()
+    wanted = Wanted(home, KIND, config.name, version, inputs.refs, config.identity(), key)
+    wanted.found()  # raises Conflict
+    return Plan(config, inputs, wanted)
 
 
 def make(config: TokenizerConfig, home: Home, on_text: Callable[[], None] = lambda: None) -> Made:
     """Train, measure and register a tokenizer; one that is there is only registered. `on_text`: one more was read."""
     planned = plan(config, home)
-    folder = home.artifact(KIND, config.name, planned.version)
-    with hold(lock_of(folder)):
-        if (folder / RECORD).exists():
-            made = Made(load_record(folder / RECORD), folder, fresh=False)
-        else:
-            clear_partials(folder)
-            made = Made(_made(planned, home, folder, on_text), folder, fresh=True)
-    put_into_catalog(home, made.record)
-    return made
+    with planned.wanted.making() as found:
+        return Made(found or _made(planned, on_text), planned.wanted.folder, fresh=not found)
 
 
-def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Callable[[], None]) -> Record:
-    config = planned.config
-    peers = {name: load_peer(home, name) for name in config.against}
+def _made(planned: Plan[TokenizerConfig], on_text: Callable[[], None]) -> Record:
+    config, wanted = planned.config, planned.wanted
+    peers = {name: load_peer(wanted.home, name) for name in config.against}
     with Sample(planned.inputs, config.texts) as sample:
 
         def texts() -> Iterator[str]:
@@ -109,21 +80,9 @@ def _made(planned: Plan[TokenizerConfig], home: Home, folder: Path, on_text: Cal
         _check_size(tokenizer.get_vocab_size(), config.vocab)
         report = measure({config.name: tokenizer, **peers}, sample.held_out())
         groups: list[JsonValue] = [group._asdict() for group in sample.groups]
-    write_tokenizer(folder, tokenizer, config)
-    write_text(folder / FERTILITY, report.model_dump_json(indent=1))
-    record = Record(
-        kind=KIND,
-        name=config.name,
-        version=planned.version,
-        inputs=planned.inputs.refs,
-        config=config.identity(),
-        fingerprint=planned.fingerprint,
-        files=entries(folder),
-        counts={"vocab": tokenizer.get_vocab_size(), "sample": groups},
-        created=now(),
-    )
-    write_record(home, record)
-    return record
+    write_tokenizer(wanted.folder, tokenizer, config)
+    write_text(wanted.folder / FERTILITY, report.model_dump_json(indent=1))
+    return wanted.publish({"vocab": tokenizer.get_vocab_size(), "sample": groups})
 
 
 def _check_size(size: int, asked: int) -> None:
@@ -132,11 +91,6 @@ def _check_size(size: int, asked: int) -> None:
             f"vocab={asked} is too small: special tokens and the alphabet alone take {size}. "
             "Raise it, or lower coverage."
         )
-
-
-def entries(folder: Path) -> tuple:
-    """The files of an artifact's folder, hashed."""
-    return tuple(file_entry(folder, path) for path in sorted(folder.glob("*.json")) if path.name != RECORD)
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, config: TokenizerConfig) -> None:

@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from catalog.errors import BadInput, NotFound
 from catalog.home import Home
 from catalog.index import put_into_catalog, split_input
-from catalog.locks import hold, lock_of, remove
-from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, now, version_for, write_record
-from training.tokenizers.artifact import FERTILITY, KIND, Made, Plan, there_already, write_text
+from catalog.locks import remove
+from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, version_for
+from catalog.wanted import Wanted
+from training.tokenizers.artifact import FERTILITY, KIND, Made, Plan, write_text
 from training.tokenizers.config import ExtendConfig
 from training.tokenizers.extend import Extended, check_cuts, extend
 from training.tokenizers.fertility import Report, measure
@@ -60,14 +61,10 @@ def plan_extension(config: ExtendConfig, home: Home) -> Plan[ExtendConfig]:
 def make_extension(config: ExtendConfig, home: Home, on_text: Callable[[], None] = lambda: None) -> ExtensionMade:
     """Learn, check and register the tokenizer, then the model. What is there already is not made again."""
     planned, old = _planned(config, home)
-    folder = home.artifact(KIND, config.name, planned.version)
-    with hold(lock_of(folder)):
-        if not planned.there:
-            _make_tokenizer(planned, old, home, folder, on_text)
-        record = load_record(folder / RECORD)
-        put_into_catalog(home, record)
-        tokenizer = Made(record, folder, fresh=not planned.there)
-        return ExtensionMade(tokenizer, _make_model(planned, old, home, folder) if old.model else None)
+    with planned.wanted.making() as found:
+        record = found or _make_tokenizer(planned, old, on_text)
+        tokenizer = Made(record, planned.wanted.folder, fresh=not found)
+        return ExtensionMade(tokenizer, _make_model(planned, old) if old.model else None)
 
 
 def _planned(config: ExtendConfig, home: Home) -> tuple[Plan[ExtendConfig], _Old]:
@@ -75,8 +72,9 @@ def _planned(config: ExtendConfig, home: Home) -> tuple[Plan[ExtendConfig], _Old
     inputs, old = find_texts(home, config.texts), _find_old(config, home)
     key = fingerprint(KIND, config.identity(), (*inputs.keys, *old.keys))
     version = version_for(home, KIND, config.name, config.version, key)
-    there = there_already(home, config.name, version, key, config.identity(), (*inputs.refs, *old.inputs))
-    return Plan(config, inputs, version, key, there), old
+    wanted = Wanted(home, KIND, config.name, version, (*inputs.refs, *old.inputs), config.identity(), key)
+    wanted.found()  # raises Conflict
+    return Plan(config, inputs, wanted), old
 
 
 def _find_old(config: ExtendConfig, home: Home) -> _Old:
@@ -110,11 +108,8 @@ def _digest(model: Path) -> str:
     return fingerprint(MODELS, [file_entry(model, path).model_dump() for path in files], ())
 
 
-def _make_tokenizer(
-    planned: Plan[ExtendConfig], old: _Old, home: Home, folder: Path, on_text: Callable[[], None]
-) -> None:
-    config = planned.config
-    remove(folder)
+def _make_tokenizer(planned: Plan[ExtendConfig], old: _Old, on_text: Callable[[], None]) -> Record:
+    config, wanted = planned.config, planned.wanted
     with Sample(planned.inputs, config.texts) as sample:
 
         def texts() -> Iterator[str]:
@@ -124,22 +119,12 @@ def _make_tokenizer(
 
         extended = extend(old.tokenizer, config, texts)
         held = list(sample.held_out())
-    peers = {name: load_peer(home, name) for name in config.against}
+    peers = {name: load_peer(wanted.home, name) for name in config.against}
     report = measure({config.name: extended.tokenizer, "before": old.tokenizer, **peers}, held)
     untouched = check_cuts(old.tokenizer, extended, [document.text for document in held])
-    _write_tokenizer(folder, old, extended, report)
-    record = Record(
-        kind=KIND,
-        name=config.name,
-        version=planned.version,
-        inputs=(*planned.inputs.refs, *old.inputs),
-        config=config.identity(),
-        fingerprint=planned.fingerprint,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.iterdir())),
-        counts={"vocab": extended.tokenizer.get_vocab_size(), "new": len(extended.pieces), "untouched": untouched},
-        created=now(),
-    )
-    write_record(home, record)
+    _write_tokenizer(wanted.folder, old, extended, report)
+    vocab, new = extended.tokenizer.get_vocab_size(), len(extended.pieces)
+    return wanted.publish({"vocab": vocab, "new": new, "untouched": untouched})
 
 
 def _write_tokenizer(folder: Path, old: _Old, extended: Extended, report: Report) -> None:
@@ -152,35 +137,23 @@ def _write_tokenizer(folder: Path, old: _Old, extended: Extended, report: Report
     write_text(folder / "pieces.json", json.dumps(pieces))
 
 
-def _make_model(planned: Plan[ExtendConfig], old: _Old, home: Home, tokenizer: Path) -> Made:
+def _make_model(planned: Plan[ExtendConfig], old: _Old) -> Made:
     """The model with its new rows, tried on held-out text before it is registered."""
-    config, version = planned.config, planned.version
-    folder = home.artifact(MODELS, config.name, version)
-    key = fingerprint(MODELS, config.identity(), (planned.fingerprint, *old.keys))
+    config, tokenizer = planned.config, planned.wanted
+    key = fingerprint(MODELS, config.identity(), (tokenizer.fingerprint, *old.keys))
+    inputs = (f"{KIND}/{tokenizer.ref}", *(text for text in old.inputs if split_input(text).kind == MODELS))
+    wanted = Wanted(tokenizer.home, MODELS, config.name, tokenizer.version, inputs, config.identity(), key)
+    folder = wanted.folder
     if (folder / RECORD).exists():
         record = load_record(folder / RECORD)
         if record.fingerprint != key:
-            raise BadInput(f"models/{config.name}@{version} is another model: give another name or version.")
-        put_into_catalog(home, record)
+            raise BadInput(f"models/{wanted.ref} is another model: give another name or version.")
+        put_into_catalog(wanted.home, record)
         return Made(record, folder, fresh=False)
     with Sample(planned.inputs, config.texts) as sample:
         held = [document for document, _ in zip(sample.held_out(), range(_TEXTS), strict=False)]
     remove(folder)
-    counts = _write_model(old, config, held, tokenizer, folder)
-    record = Record(
-        kind=MODELS,
-        name=config.name,
-        version=version,
-        inputs=(f"{KIND}/{config.name}@{version}", *(text for text in old.inputs if split_input(text).kind == MODELS)),
-        config=config.identity(),
-        fingerprint=key,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.iterdir())),
-        counts=counts,
-        created=now(),
-    )
-    write_record(home, record)
-    put_into_catalog(home, record)
-    return Made(record, folder, fresh=True)
+    return Made(wanted.publish(_write_model(old, config, held, tokenizer.folder, folder)), folder, fresh=True)
 
 
 def _write_model(

@@ -17,9 +17,9 @@ from pydantic import JsonValue
 from catalog.errors import BadInput, Damaged
 from catalog.home import Home
 from catalog.ids import parse_ref
-from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
-from catalog.records import RECORD, Record, file_entry, find, fingerprint, load_record, next_version, now, write_record
+from catalog.records import RECORD, Record, find, fingerprint, load_record, next_version
+from catalog.wanted import Wanted
 from training.models.export import export
 from training.pruning.masks import is_pruned
 from training.runs.curves import read_curves
@@ -50,10 +50,11 @@ def publish_tuned(job: Job, state: RunState) -> Record:
     card = _card(job, state, scores)
     adapted, saved = job.config.adapter.kind != "none", home.root / last.path
     made = _write_adapter(job, saved, folder, card) if adapted else _write_model(job, saved, folder, card)
-    record = Record(
-        kind="models",
-        name=name,
-        version=version,
+    wanted = Wanted(
+        home,
+        "models",
+        name,
+        version,
         inputs=(f"runs/{name}@{VERSION}", *job.inputs),
         config={
             "run": name,
@@ -69,18 +70,15 @@ def publish_tuned(job: Job, state: RunState) -> Record:
             **({"pruned": job.parent.config["pruned"]} if is_pruned(job.parent) and not adapted else {}),
         },
         fingerprint=identity,
-        files=tuple(file_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
-        counts={
+    )
+    return wanted.publish(
+        {
             "tokens": last.tokens,
             "heldout_loss": last.heldout_loss,
             "logit_difference": made["differences"],
             "evaluations": list(_evaluations(scores, job)),
-        },
-        created=now(),
+        }
     )
-    write_record(home, record)
-    put_into_catalog(home, record)
-    return record
 
 
 def merge(home: Home, ref: str, name: str = "") -> tuple[Record, bool]:
@@ -133,10 +131,11 @@ def _merged(home: Home, record: Record, name: str, identity: str) -> Record:
     place.parent.mkdir(parents=True, exist_ok=True)
     card = (folder / "README.md").read_text(encoding="utf-8") + f"\nThe adapter is folded into {base.ref}.\n"
     export(merged, place, tokenizer=folder, card=card, precision=str(record.config["precision"]))
-    new = Record(
-        kind="models",
-        name=name,
-        version=version,
+    wanted = Wanted(
+        home,
+        "models",
+        name,
+        version,
         inputs=(f"models/{record.ref}", f"models/{base.ref}"),
         config={
             **record.config,
@@ -145,13 +144,8 @@ def _merged(home: Home, record: Record, name: str, identity: str) -> Record:
             "parameters": _size(merged),
         },
         fingerprint=identity,
-        files=tuple(file_entry(place, path) for path in sorted(place.rglob("*")) if path.is_file()),
-        counts={**record.counts, "logit_difference": {"largest": difference}},
-        created=now(),
     )
-    write_record(home, new)
-    put_into_catalog(home, new)
-    return new
+    return wanted.publish({**record.counts, "logit_difference": {"largest": difference}})
 
 
 def _write_model(job: Job, saved: Path, folder: Path, card: str) -> dict[str, Any]:

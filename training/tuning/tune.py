@@ -12,8 +12,8 @@ from catalog.config import Config
 from catalog.errors import BadInput, Conflict, WorkerLost
 from catalog.home import Home
 from catalog.locks import hold, lock_of
-from catalog.records import find, now, same_or_conflict
-from training.runs.folder import Attempt, Checkpoint, RunFolder, RunState
+from catalog.records import find, same_or_conflict
+from training.runs.folder import Checkpoint, RunFolder, RunState
 from training.runs.heldout import Scorer
 from training.runs.launching import die_with, launched, raise_ended, tell, told
 from training.runs.pretrain import Trained, back_to
@@ -127,18 +127,11 @@ def _own(run: RunFolder) -> TuneConfig:
 def _train(job: Job, hands: Hands, state: RunState) -> Trained:
     run = job.folder
     if state.status != "trained" or not state.last:
-        attempt = Attempt(
-            number=len(state.attempts) + 1,
-            first_step=(state.last.step if state.last else 0) + 1,
-            processes=job.processes,
-            device=job.device,
-            started=now(),
-        )
         run.set_aside()
         shutil.rmtree(run.path / "trainer", ignore_errors=True)
-        started = state.variant(status="running", detail="", attempts=(*state.attempts, attempt))
+        started = state.attempted(job.processes, job.device).variant(detail="")
         run.close([], started)
-        _run(job, hands, attempt.number, started)
+        _run(job, hands, started)
     state = run.state()
     if state.status != "trained":
         raise WorkerLost(f"{run.name} ended at step {state.step} of {state.steps}: `just resume {run.name}` goes on.")
@@ -150,9 +143,9 @@ def _train(job: Job, hands: Hands, state: RunState) -> Trained:
     return Trained(run.record(), model, fresh=True)
 
 
-def _run(job: Job, hands: Hands, attempt: int, state: RunState) -> None:
+def _run(job: Job, hands: Hands, state: RunState) -> None:
     """Train in this process, or in several."""
-    launch = Launch(attempt=attempt, start=state.last)
+    launch = Launch(attempt=len(state.attempts), start=state.last)
     tell(job.folder, launch.model_dump(), job.config)
     if job.processes == 1:
         _train_process(job, launch, hands)
