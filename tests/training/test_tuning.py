@@ -106,6 +106,13 @@ def test_kto_learns_from_single_answers(home, answering, dataset):
     assert rows == [(8,)]  # both sides of a preference that are in one step are on record
 
 
+def test_held_out_rows_that_fill_no_batch_are_scored_all_the_same(home, answering):
+    tuned(home, run="few", method="kto", parent="answering", dataset="votes", max_steps=1, heldout_rows=5)
+    few = "FROM evaluations WHERE model = 'few' AND task = 'heldout/votes'"
+    assert ask(home, f"SELECT DISTINCT n {few}") == [(5,)]
+    assert ask(home, f"SELECT count(*) > 0 {few} AND metric = 'reward_margin'") == [(True,)]
+
+
 def test_a_reward_model_tells_good_from_bad_and_grpo_follows_it(home, answering, capsys):
     tuned(home, run="judge", method="reward", dataset="liked", max_steps=12, epochs=9)
     assert measured(home, "judge", "heldout/liked/accuracy")[-1] > 0.9

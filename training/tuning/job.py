@@ -4,7 +4,7 @@
 >>> job.feed.steps, job.train.left_out
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,8 @@ MOST_TOKENS, ROW_TOKENS = 2048, 512
 """Of a row, where nothing is said: the most that is let in, and a packed row that holds all conversations."""
 TOKENS_AT_ONCE = 16_384
 """Through a model in one forward pass: a gigabyte for a vocabulary of 16,000 in fp32."""
+EVALUATED_AT_ONCE = 8
+"""Held-out rows, at most."""
 
 
 class Reads(NamedTuple):
@@ -255,7 +257,7 @@ def plan(config: TuneConfig, home: Home) -> Job:
         rate_of(config, parameters(shape)),
     )
     _check(job)
-    return job
+    return replace(job, heldout=_first(job.heldout, _scored(job)))
 
 
 def _first(found: Examples, most: int) -> Examples:
@@ -343,6 +345,20 @@ def rows_at_once(job: Job) -> int:
     width = job.longest * (2 if job.config.method in ("dpo", "kto", "reward") else 1)
     parts = [rows for rows in range(least, each + 1) if each % rows == 0] or [each]
     return max((rows for rows in parts if rows * width <= TOKENS_AT_ONCE), default=parts[0])
+
+
+def scored_at_once(job: Job) -> int:
+    """Held-out rows that a process scores at a time."""
+    return max(1, min(rows_at_once(job), EVALUATED_AT_ONCE, len(job.heldout.examples) // job.processes))
+
+
+def _scored(job: Job) -> int:
+    """How many held-out rows are scored: trainers take whole batches, and means over them weigh each row alike."""
+    count, batch = len(job.heldout.examples), scored_at_once(job) * job.processes
+    if job.config.method not in ("dpo", "kto", "reward", "classifier"):
+        return count
+    least = 2 if job.config.method == "kto" else 1
+    return count // batch * batch if scored_at_once(job) >= least else 0
 
 
 def _check_batch(job: Job) -> None:

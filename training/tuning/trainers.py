@@ -29,12 +29,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from training.tuning.answers import OnAnswers, answers_of
 from training.tuning.batches import Asked, Joined, PackedRows, Rows, classes_collator, with_rotated_answers
-from training.tuning.job import Job, rows_at_once
+from training.tuning.job import Job, rows_at_once, scored_at_once
 from training.tuning.models import adapter_of, load_folder
 from training.tuning.rewards import Passes, as_trl, rewards
 from training.tuning.tape import Keeper, Tape, check_loss, marks_of
-
-EVALUATED_AT_ONCE = 8
 
 
 class Recorded:
@@ -330,7 +328,7 @@ def _arguments(job: Job, kind: type, **own: Any) -> Any:
     made = kind(
         output_dir=str(job.folder.path / "trainer"),
         per_device_train_batch_size=each,
-        per_device_eval_batch_size=min(each, EVALUATED_AT_ONCE),
+        per_device_eval_batch_size=scored_at_once(job),
         gradient_accumulation_steps=config.batch_rows // job.processes // each,
         max_steps=job.feed.steps,
         learning_rate=job.rate.rate,
