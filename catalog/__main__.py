@@ -131,6 +131,8 @@ def _trace(given: argparse.Namespace) -> int:
 
 def _traced(words: list[str]) -> str:
     """The artifact that is meant: `run zh-small` is runs/zh-small, `endpoint chat` endpoints/chat."""
+    if words in (["run"], ["endpoint"]):
+        raise BadInput(f"which {words[0]}? Write: just trace {words[0]} NAME (`just ls {words[0]}s` lists them).")
     if len(words) == 1:
         return words[0]
     if len(words) == 2 and words[0] in ("run", "endpoint"):

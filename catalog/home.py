@@ -38,13 +38,20 @@ class Home:
 
     @classmethod
     def open(cls, root: str | Path | None = None) -> Self:
-        """The home at `root`, else at MILLRACE_HOME, else `./lake`; made when first written to."""
+        """The home at `root`, else at MILLRACE_HOME, else `./lake`; made when first written to.
+
+        Raises BadInput where it cannot be a folder.
+        """
         chosen = str(root or os.environ.get("MILLRACE_HOME") or "lake")
         if "://" in chosen:
             raise BadInput(
                 f"MILLRACE_HOME={chosen} is not a folder: this version keeps its home on a local or mounted disk."
             )
-        return cls(Path(chosen).absolute())
+        path = Path(chosen).absolute()
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        if not there.is_dir():
+            raise BadInput(f"{path} cannot be the home: {there} is no folder. Give --home or MILLRACE_HOME a folder.")
+        return cls(path)
 
     def artifact(self, kind: str, name: str, version: str) -> Path:
         """The folder of one artifact version."""

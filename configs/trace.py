@@ -9,6 +9,7 @@ just trace 0123456789ab:42          one document: its record, its fate in every 
 import re
 
 from catalog import __main__ as catalog_commands
+from catalog.commands import Parser
 from catalog.home import Home
 from catalog.ids import SHORT
 from catalog.store import Catalog, quoted
@@ -18,9 +19,13 @@ from data.again import Again, read_again
 def main(argv: list[str]) -> int:
     """Trace as the catalog does, then read the record of the page that was arrived at."""
     status = catalog_commands.main(["trace", *argv])
-    words = [word for word in argv if not word.startswith("-")]
-    home = Home.open(argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None)
-    if doc_id := _arrived_at(home, words) if status == 0 else "":
+    parser = Parser(prog="just trace")
+    parser.add_argument("words", nargs="+")
+    parser.add_argument("--all", action="store_true")
+    parser.add_home()
+    given = parser.parse_args(argv)  # as the catalog has read it
+    home = Home.open(given.home)
+    if doc_id := _arrived_at(home, given.words) if status == 0 else "":
         print(f"\n{told(read_again(home, doc_id))}")
     return status
 

@@ -1,11 +1,14 @@
 """Toy crawls and home-made text: what tests make themselves (`from toys import Crawl, english, page`)."""
 
 import io
+import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
@@ -132,3 +135,26 @@ def dead_pid() -> int:
 def millrace(*words: str) -> list[str]:
     """The command line of a verb of configs."""
     return [sys.executable, "-m", "configs", *words]
+
+
+def planted(folder: Path, code: str) -> dict[str, str]:
+    """The environment of Python processes, children's too, that run `code` before anything else."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+def dies_with_its_parent(command: list[str], word: str, folder: Path) -> bool:
+    """Whether a child of `command`, whose own command line has `word` and which never ends, ends when it is killed."""
+    env = planted(folder, f"import sys, time\nif {word!r} in sys.orig_argv: time.sleep(600)")
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as parent:
+        while not (found := [child for child in psutil.Process(parent.pid).children() if word in child.cmdline()]):
+            assert parent.poll() is None, parent.stderr and parent.stderr.read()
+            time.sleep(0.05)
+        parent.kill()
+    for _ in range(200):
+        if not found[0].is_running() or found[0].status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    found[0].kill()
+    return False

@@ -35,6 +35,7 @@ from configs.serve import curl
 from configs.stories.exam import ExamConfig, Question, described, exam, questions, settled
 from configs.trace import told
 from data.again import read_again
+from serving.apart import die_with_parent
 from serving.endpoint import Job, ServeConfig, check_port, plan, running
 from training.runs.machine import multiplies_bf16
 
@@ -186,7 +187,9 @@ class Story:
         with log.open("w+", encoding="utf-8") as out:
             out.write(f"$ {shlex.join(['just', *step.words])}\n")
             out.flush()
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent
+            )
             try:
                 self._wait(child, log)
             except BaseException:

@@ -14,20 +14,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow.parquet as pq
 from pydantic import Field, JsonValue
 
 from catalog.commands import Parser
 from catalog.config import Config, set_fields
-from catalog.errors import BadInput, MillraceError
+from catalog.errors import BadInput, Conflict, MillraceError
 from catalog.home import Home, written
-from catalog.locks import hold, lock_of
-from catalog.records import Record, file_entry, find, fingerprint, version_for
+from catalog.ids import Ref
+from catalog.locks import hold, lock_of, remove
+from catalog.records import FileEntry, Record, file_entry, find
 from catalog.tables import table
 from catalog.wanted import Wanted
 from eval.answers import Estimate, match, mean
+from serving.apart import die_with_parent
+from serving.generate import GenerateConfig, plan
 from serving.target import resolve
 
 SHOTS = 4
@@ -44,8 +47,8 @@ class ExamConfig(Config):
     """The first so many of the held-out part."""
     max_tokens: int = Field(default=64, ge=1)
     """Of an answer."""
-    precision: str = ""
-    """fp32 or bf16; empty: as each model is saved."""
+    precision: Literal["", "fp32", "bf16"] = ""
+    """Empty: as each model is saved."""
 
 
 class Question(NamedTuple):
@@ -115,11 +118,8 @@ def questions(config: ExamConfig, home: Home, split: str) -> list[Question]:
 def exam(config: ExamConfig, home: Home, on_model: Callable[[str], None] = lambda model: None) -> Record:
     """Ask all models; what is answered already is found. The config is a `settled` one."""
     name = "exam-" + config.models[0].replace("@", "-")
-    identity = config.model_dump(mode="json")
-    inputs = [*(f"models/{model}" for model in config.models), f"datasets/{config.dataset}"]
-    key = fingerprint("evaluations", identity, inputs)
-    version = version_for(home, "evaluations", name, "", key)
-    wanted = Wanted(home, "evaluations", name, version, tuple(inputs), identity, key)
+    made_from = [*(find(home, "models", model) for model in config.models), find(home, "datasets", config.dataset)]
+    wanted = Wanted.of(home, "evaluations", Ref(name, ""), made_from, config.model_dump(mode="json"))
     with hold(lock_of(wanted.folder)):
         if found := wanted.found():
             return found
@@ -128,30 +128,53 @@ def exam(config: ExamConfig, home: Home, on_model: Callable[[str], None] = lambd
         for model in config.models:
             on_model(model)
             answers[model] = _asked(config, home, wanted.folder, model, asked)
-        files = [file_entry(wanted.folder, path) for path in sorted(wanted.folder.glob("*.jsonl*"))]
-        return wanted.publish(_scores(config, asked, answers), files)
+        return wanted.publish(_scores(config, asked, answers), _files(config, wanted.folder))
+
+
+def _files(config: ExamConfig, folder: Path) -> list[FileEntry]:
+    """Prompts and answers of these models; what an exam of others left here, killed before its record, goes."""
+    kinds = ("answers.jsonl", "answers.jsonl.json", "prompts.jsonl")
+    own = [folder / f"{model}.{kind}" for model in sorted(config.models) for kind in kinds]
+    for path in set(folder.iterdir()) - set(own):
+        remove(path)
+    return [file_entry(folder, path) for path in own]
 
 
 def _asked(config: ExamConfig, home: Home, folder: Path, model: str, asked: Sequence[Question]) -> Answered:
     """A model's answers, by `just generate` in a process of its own: an engine leaves its memory with its process."""
     prompts, out = folder / f"{model}.prompts.jsonl", folder / f"{model}.answers.jsonl"
     talks = resolve(home, model).template is not None
-    before = "" if talks else "".join(_shown(one, one.truth) for one in questions(config, home, "train")[:SHOTS])
-    with written(prompts) as partial, partial.open("w", encoding="utf-8") as lines:
+    _write_prompts(prompts, asked, [] if talks else questions(config, home, "train")[:SHOTS], talks)
+    words = [f"out={out}", "temperature=0", f"max_tokens={config.max_tokens}"]
+    words += [f"precision={config.precision}"] if config.precision else []
+    _clear(set_fields(GenerateConfig(model=model, prompts=str(prompts)), words), home)
+    command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words]
+    done = subprocess.run(
+        [*command, "--home", str(home.root)], capture_output=True, text=True, preexec_fn=die_with_parent
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        raise MillraceError(f"{model} gave no answers: {said.removeprefix('error: ')}")
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return {row["id"]: (row["answer"] or "").strip() if talks else first_line(row["answer"] or "") for row in rows}
+
+
+def _write_prompts(path: Path, asked: Sequence[Question], shots: Sequence[Question], talks: bool) -> None:
+    """Messages for a model that talks, a text to go on with for another."""
+    before = "".join(_shown(one, one.truth) for one in shots)
+    with written(path) as partial, partial.open("w", encoding="utf-8") as lines:
         for one in asked:
             chat = {"messages": [{"role": "user", "content": one.asked}]}
             row = {"id": one.id, **(chat if talks else {"prompt": before + _shown(one, "").rstrip()})}
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-    words = [f"out={out}", "temperature=0", f"max_tokens={config.max_tokens}"]
-    words += [f"precision={config.precision}"] if config.precision else []
-    command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words]
-    done = subprocess.run([*command, "--home", str(home.root)], capture_output=True, text=True)
-    if done.returncode:
-        raise MillraceError(
-            f"{model} gave no answers: {(done.stderr.strip().splitlines() or ['nothing was said'])[-1]}"
-        )
-    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    return {row["id"]: (row["answer"] or "").strip() if talks else first_line(row["answer"] or "") for row in rows}
+
+
+def _clear(wanted: GenerateConfig, home: Home) -> None:
+    """Answers to something else, of an exam that was killed before its record: they are in the way of these."""
+    try:
+        plan(wanted, home)
+    except Conflict:
+        remove(Path(wanted.out))
 
 
 def _shown(question: Question, answer: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.commands import Parser, run
 from catalog.errors import BadInput, Busy, NotFound
+from catalog.home import Home
 
 
 def ending(error, *arguments):
@@ -55,6 +56,19 @@ def test_options_may_stand_between_words():
     parser.add_argument("--home")
     given = parser.parse_args(["raw", "--home", "there", "input=a"])
     assert (given.words, given.home) == (["raw", "input=a"], "there")
+
+
+@pytest.mark.parametrize("under", ["", "lake", "some/lake"])
+def test_a_home_that_can_be_no_folder_is_refused(tmp_path, monkeypatch, under):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / under
+    said = rf"^{place} cannot be the home: {tmp_path}/file is no folder\. Give --home or MILLRACE_HOME a folder\.$"
+    with pytest.raises(BadInput, match=said):
+        Home.open(place)
+    monkeypatch.setenv("MILLRACE_HOME", str(place))
+    with pytest.raises(BadInput, match=said):
+        Home.open()
+    assert Home.open(tmp_path / "new" / under).root == tmp_path / "new" / under
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch):

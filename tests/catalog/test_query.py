@@ -248,6 +248,7 @@ def test_bad_command_lines_list_what_there_is(published):
         (["sql", "SELECT 1", "--format", "parquet"], "add --out FILE.parquet"),
         (["sql", "SELECT 1", "--out", "x.foo"], "no format by that suffix"),
         (["trace"], "required: ref"),
+        (["trace", "endpoint", *at_home], "which endpoint[?] Write: just trace endpoint NAME"),
         (["trace", "webb", *at_home], "Did you mean: web"),
         (["trace", "0123456789ab:4", *at_home], "no document 0123456789ab:4"),
         (["ls", "corpra", *at_home], "Did you mean: corpora"),

@@ -15,6 +15,7 @@ from catalog.home import Home
 from catalog.records import load_record
 from catalog.store import Catalog
 from configs.corpora import web
+from configs.trace import main as trace
 from data.again import read_again
 from data.build import build
 from data.corpus import CorpusConfig
@@ -285,6 +286,19 @@ def test_shards_are_cut_at_their_size(home: Home, tmp_path: Path):
     assert sum(size or 0 for size in sizes) == record.counts["documents"]
     schema = pq.read_schema(home.artifact("corpora", "web", "1") / "shards" / "part-00000.parquet")
     assert schema.field("text").type == pa.string()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_trace_reads_the_record_again_wherever_the_home_is_said(built, capsys, before: bool):
+    home, _ = built
+    at, doc_id = f"--home={home.root}", _some_document(home)
+    assert trace([at, doc_id] if before else [doc_id, "--home", str(home.root)]) == 0
+    assert "the same text and fields as on record" in capsys.readouterr().out
+
+
+def _some_document(home: Home) -> str:
+    with Catalog.open(home) as catalog:
+        return catalog.sql("SELECT min(doc_id) FROM documents").fetchall()[0][0]
 
 
 def test_every_record_is_read_again_where_it_lies(built):

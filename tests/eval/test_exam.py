@@ -5,16 +5,40 @@ from pathlib import Path
 
 import pytest
 from serving_toys import add_shell
+from toys import dies_with_its_parent, millrace, planted
 
-from catalog.errors import BadInput, NotFound
+from catalog.errors import BadInput, MillraceError, NotFound
 from catalog.home import Home
 from catalog.records import Record, now
-from configs.stories.exam import ExamConfig, Question, _scores, described, first_line, questions, settled
+from configs.stories.exam import ExamConfig, Question, _scores, described, exam, first_line, questions, settled
 from data.instructions.config import DatasetConfig
 from data.instructions.prepare import prepare
 
 ROWS = [{"instruction": f"Where is the mill number {n}?", "output": f"At the brook {n}."} for n in range(40)]
 PAIRS = [{"prompt": f"Which {n}?", "chosen": f"This {n}.", "rejected": f"That {n}."} for n in range(40)]
+PARROT = """
+import sys
+if "generate" in sys.orig_argv:
+    from contextlib import nullcontext
+    import serving.generate as generate
+    generate.start = lambda target, settings: nullcontext()
+    generate.check_machine = lambda folder: None
+    generate._answers = lambda llm, job, rows: [
+        {"id": row.id, "answer": f"{job.config.sampling.max_tokens} {row.prompt or row.messages[-1]['content']}"}
+        for row in rows
+    ]
+"""
+"""An engine that repeats what it is asked."""
+MUTE = """
+import sys
+if "generate" in sys.orig_argv:
+    import serving.generate as generate
+    from catalog.errors import BadInput
+    def start(target, settings):
+        raise BadInput("the mill stands still")
+    generate.start, generate.check_machine = start, lambda folder: None
+"""
+"""An engine that does not start."""
 
 
 def dataset(home: Home, folder: Path, name: str, rows: list[dict]) -> None:
@@ -44,6 +68,64 @@ def test_what_cannot_be_asked_is_refused(home: Home, tmp_path: Path):
     assert config.models == ("base@1",)
     with pytest.raises(BadInput, match="liked@1 holds out no rows of one question and one answer"):
         questions(config, home, "held_out")
+
+
+def examined(home: Home, *models: str, max_tokens: int = 64) -> Record:
+    config = ExamConfig(models=models, dataset="mills", questions=5, max_tokens=max_tokens)
+    return exam(settled(config, home), home)
+
+
+def unrecorded(home: Home, *models: str) -> Path:
+    """The folder of an exam that was killed before its record."""
+    record = examined(home, *models)
+    folder = home.artifact(record.kind, record.name, record.version)
+    (folder / "record.json").unlink()
+    return folder
+
+
+@pytest.fixture
+def two_models(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Models named base and other whose engine repeats what it is asked."""
+    dataset(home, tmp_path, "mills", ROWS)
+    for name in ("base", "other"):
+        add_shell(home, name)
+    monkeypatch.setenv("PYTHONPATH", planted(tmp_path / "parrot", PARROT)["PYTHONPATH"])
+    return home
+
+
+def test_answers_that_a_killed_exam_left_are_in_nobodys_way(two_models: Home):
+    folder = unrecorded(two_models, "base", "other")
+    record = examined(two_models, "base", max_tokens=9)
+    assert two_models.artifact(record.kind, record.name, record.version) == folder
+    answers = [json.loads(line)["answer"] for line in (folder / "base@1.answers.jsonl").read_text().splitlines()]
+    assert len(answers) == 5
+    assert all(answer.startswith("9 Where is the mill") for answer in answers)
+    own = {f"base@1.{kind}" for kind in ("answers.jsonl", "answers.jsonl.json", "prompts.jsonl")}
+    assert {path.name for path in folder.iterdir()} == {"record.json", *own}
+    assert {entry.path for entry in record.files} == own
+
+
+def test_answers_to_the_same_questions_are_kept(two_models: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = unrecorded(two_models, "base", "other")
+    monkeypatch.setenv("PYTHONPATH", planted(tmp_path / "mute", MUTE)["PYTHONPATH"])
+    assert examined(two_models, "base").version == folder.name
+    assert examined(two_models, "base").version == folder.name
+
+
+def test_a_model_that_was_made_anew_is_asked_again(two_models: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert examined(two_models, "base").version == "1"
+    path = two_models.artifact("models", "base", "1") / "record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "another"}))
+    monkeypatch.setenv("PYTHONPATH", planted(tmp_path / "mute", MUTE)["PYTHONPATH"])
+    with pytest.raises(MillraceError, match=r"^base@1 gave no answers: the mill stands still$"):
+        examined(two_models, "base")
+
+
+def test_an_exam_that_is_killed_takes_its_engine_along(home: Home, tmp_path: Path):
+    dataset(home, tmp_path, "mills", ROWS)
+    add_shell(home, "base")
+    command = millrace("exam", "base", "dataset=mills", "--home", str(home.root))
+    assert dies_with_its_parent(command, "generate", tmp_path / "plant")
 
 
 @pytest.mark.parametrize(("text", "answer"), [("\n\n  None\n\nQuestion: What", "None"), ("", ""), ("\n \n", "")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from serving_toys import free_port
-from toys import millrace
+from toys import dies_with_its_parent, millrace
 
 from catalog.home import Home
 from catalog.records import versions
@@ -36,6 +36,11 @@ def test_a_demo_says_what_it_would_type_and_refuses_a_port_that_is_taken(home: H
         refused = started("demo", f"port={taken.getsockname()[1]}", "--home", str(home.root))
     assert (refused.returncode, "cannot be had" in refused.stderr) == (2, True)
     assert not home.root.exists()
+
+
+def test_a_demo_that_is_killed_takes_its_step_along(home: Home, tmp_path: Path):
+    command = millrace("demo", f"port={free_port()}", "--home", str(home.root))
+    assert dies_with_its_parent(command, "crawl", tmp_path / "plant")
 
 
 @pytest.mark.slow

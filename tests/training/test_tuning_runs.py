@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 from mixture_toys import toy_tokens
@@ -31,6 +32,18 @@ def check(loss, step, name_rows):
     real(loss * float("nan") if step == 4 else loss, step, name_rows)
 import training.tuning.trainers as trainers
 trainers.check_loss = check
+"""
+TOLD_WHILE_SCORING = """
+import os, training.tuning.session as session
+real = session.Session._forward
+def forward(self, batch):
+    step = self.trainer.state.global_step
+    print("scored after", step)
+    if step == {step}:
+        os.kill(os.getpid(), 15)
+        os.kill(os.getpid(), 15)
+    return real(self, batch)
+session.Session._forward = forward
 """
 
 
@@ -94,6 +107,27 @@ def test_a_signal_saves_and_a_resume_goes_on(whole, forks):
     assert f"stopped after step {stopped['step']} of {STEPS}" in done.error
     assert forks.run("resume", "told", home=whole).status == 0
     assert weights(whole, "told") == weights(whole, "whole-sft")
+
+
+@pytest.mark.parametrize(("step", "scored"), [(0, {0: 1}), (4, {0: 5, 4: 1})])
+def test_a_signal_while_held_out_rows_are_scored_ends_the_run_there(whole, forks, step, scored):
+    run = f"told-{step}"
+    done = forks.run(*words("sft", run, *SFT), home=whole, plant=TOLD_WHILE_SCORING.format(step=step))
+    assert done.status == 75, done.err
+    said = "stopped before the first step of 8" if not step else "stopped after step 4 of 8, everything is saved"
+    assert said in done.error
+    assert scorings(done.out) == scored
+    stopped = counts(whole, run)
+    assert (stopped["status"], stopped["step"]) == ("stopped", step)
+    back = forks.run("resume", run, home=whole, plant=TOLD_WHILE_SCORING.format(step=-1))
+    assert back.status == 0, back.err
+    assert scorings(back.out) == {0: 5, 4: 4, 8: 5} if not step else {8: 5}  # each once, the last too
+    assert weights(whole, run) == weights(whole, "whole-sft")
+
+
+def scorings(said: str) -> dict[int, int]:
+    """Batches of held-out rows that were scored, by step."""
+    return Counter(int(line.split()[-1]) for line in said.splitlines() if line.startswith("scored after"))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])

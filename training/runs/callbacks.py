@@ -4,10 +4,8 @@ Importing it takes seconds, since it imports composer: import it where a run sta
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import cast
 
 import numpy as np
@@ -19,6 +17,7 @@ from composer.utils import dist
 from catalog.errors import MillraceError
 from catalog.progress import Bar
 from training.models.language_model import Losses
+from training.runs.asked import Asked
 from training.runs.config import CheckpointConfig
 from training.runs.recording import Rows
 from training.runs.spikes import SpikeWatch
@@ -159,20 +158,13 @@ class Saver(Callback):
         """`save` begins a checkpoint, `look` raises what went wrong in it, `evaluate` measures held-out loss."""
         self.config, self.last_step, self._save, self._look = config, last_step, save, look
         self._evaluate, self._evaluate_steps = evaluate, evaluate_steps
-        self.asked: int = 0
-        """The signal that asked to end."""
+        self.asked = Asked()
         self._saved_at, self._saved_tokens, self._saved_step = time.monotonic(), 0, 0
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Listen for signals; a resumed run counts from where it starts."""
         self._saved_tokens, self._saved_step = int(state.timestamp.token), int(state.timestamp.batch)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt  # asked twice: at once, without a checkpoint
-        self.asked = number
+        self.asked.listen()
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         """Between two steps."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from catalog.progress import stage_progress
 from training.loader.batches import IGNORED, Batch
 from training.models.sharding import check_sharded
-from training.runs.callbacks import Diverged
+from training.runs.callbacks import Diverged, Interrupted
 from training.runs.folder import RunState
 from training.runs.memory import keep_freed_memory
 from training.runs.outlets import opened
@@ -89,9 +89,12 @@ class Session:
         try:
             path = str(self.job.home.root / start.path) if start else None
             self.trainer.train(resume_from_checkpoint=path)
-        except Diverged as error:
+        except (Diverged, Interrupted) as error:
+            status = "diverged" if isinstance(error, Diverged) else "stopped"
             if not rank:
-                self.run.close([], self.run.state().variant(status="diverged", detail=str(error)))
+                self.run.close([], self.run.state().variant(status=status, detail=str(error)))
+            if self.job.processes > 1:
+                torch.distributed.barrier()  # the launcher ends all processes when one has ended
             raise
 
     def _named(self) -> str:
@@ -164,6 +167,7 @@ class Session:
         return {group: of for group, of in rates.items() if group != "all" or len(rates) > 2}
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        self._keeper.raise_if_asked()
         model: nn.Module = self.trainer.model
         device = next(model.parameters()).device
         given = {
@@ -196,6 +200,7 @@ class Session:
         known = rewards(how.rewards if grpo else ("exact", "contains"), how.pattern, self.hands.passes)
         held, texts = self.job.heldout.examples, []
         for start in range(0, len(held), GENERATED_AT_ONCE):
+            self._keeper.raise_if_asked()
             texts += self._answers(
                 [example.arrays["prompt_ids"].tolist() for example in held[start : start + GENERATED_AT_ONCE]]
             )

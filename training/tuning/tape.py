@@ -5,11 +5,9 @@ Importing it takes seconds, since it imports transformers.
 
 import math
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from catalog.home import sync
 from catalog.locks import remove
 from catalog.progress import Bar
+from training.runs.asked import Asked
 from training.runs.callbacks import Diverged, Interrupted
 from training.runs.config import CheckpointConfig
 from training.runs.folder import Checkpoint, RunFolder, state_hash, superseded
@@ -130,8 +129,9 @@ class Keeper(TrainerCallback):
         """Scores held-out rows; set once the trainer is there."""
         self.check: Callable[[], None] = lambda: None
         """Called once weights are where they will be trained."""
-        self.asked = 0
+        self.asked = Asked()
         self.stopped = False
+        self._measured = 0
         self._saved_at, self._saved_tokens = time.monotonic(), tape.tokens
 
     # ── what the Trainer calls ────────────────────────────────────────────────────────────────────────────────────
@@ -139,8 +139,7 @@ class Keeper(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Listen for signals; before the first step, measure where it starts from."""
         self.check()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+        self.asked.listen()
         if not state.global_step:
             self.measure(0)
         self.tape.measured(state.global_step, {})
@@ -182,10 +181,27 @@ class Keeper(TrainerCallback):
 
     # ── our part ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def look(self, step: int) -> None:
-        """Score held-out rows where this step is one to do it after; called before the state is saved."""
-        if step % self.evaluate_every == 0 or step >= self.steps:
+    def look(self, step: int, control: TrainerControl) -> None:
+        """Score held-out rows where this step is one to do it after; called before the state is saved.
+
+        Asked to end meanwhile, the rest is not scored: the state is saved, and the run ends.
+        """
+        control.should_evaluate = False  # else the Trainer asks again when the epoch ends
+        if step % self.evaluate_every and step < self.steps:
+            return
+        self._measured = step
+        try:
             self.measure(step)
+        except Interrupted:
+            self.stopped = control.should_save = control.should_training_stop = True
+
+    def raise_if_asked(self) -> None:
+        """Raises Interrupted where a process was asked to end; called by all of them before each batch that is scored.
+
+        The scores after the last step are finished: nothing but the model comes after them.
+        """
+        if self._measured < self.steps and _any_process(bool(self.asked), self.processes):
+            raise Interrupted(self.stopped_because(self._measured))
 
     def _name(self, step: int, written: Path, files: list[tuple[Path, int]], samples: int) -> None:
         for file in written.rglob("*"):
@@ -219,17 +235,14 @@ class Keeper(TrainerCallback):
 
     def stopped_because(self, step: int) -> str:
         """What is said to whoever asked it to end."""
+        if not step:
+            return f"stopped before the first step of {self.steps}: `just resume {self.run.name}` begins again"
         return f"stopped after step {step} of {self.steps}, everything is saved: `just resume {self.run.name}` goes on"
 
     def raise_if_stopped(self) -> None:
         """Raises Interrupted after a run that was asked to end."""
         if self.stopped:
             raise Interrupted(self.run.state().detail)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt  # asked twice: at once, without a checkpoint
-        self.asked = number
 
     def _due(self, step: int) -> bool:
         every = self.config

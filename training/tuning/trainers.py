@@ -55,7 +55,7 @@ class Recorded:
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Asked by the Trainer between two steps."""
-        self.keeper.look(self.state.global_step)  # type: ignore[attr-defined]
+        self.keeper.look(self.state.global_step, self.control)  # type: ignore[attr-defined]
         return {}
 
     def scores(self) -> dict[str, float]:
@@ -64,7 +64,8 @@ class Recorded:
         return {name.removeprefix("eval_"): float(value) for name, value in found.items()}
 
     def prediction_step(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Held-out rows go on no record."""
+        """Held-out rows go on no record; between two batches of them a run can end."""
+        self.keeper.raise_if_asked()
         if isinstance(inputs, dict):
             marks_of(inputs)
         return super().prediction_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
