@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SAMPLES = "calibration/samples.parquet"
 """Within the model's folder."""
+MOST_SAMPLES = 100_000
+"""Published recipes take 128 to 1,024; every sample goes through every layer."""
 
 
 class Sample(NamedTuple):

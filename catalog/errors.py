@@ -4,6 +4,7 @@
     ├── BadInput (ValueError)         what was asked for cannot be
     │   ├── NotFound (LookupError)    no such file, artifact, recipe
     │   ├── UnknownField (AttributeError)  a field that no config has; near names are listed
+    │   ├── Misfit                    a scheme that cannot take the shapes of a model's layers
     │   └── Conflict (FileExistsError)     a version is there already with another config
     ├── Damaged (OSError)             bytes that do not match their record
     ├── Busy (BlockingIOError)        a live process holds what is asked for
@@ -35,6 +36,10 @@ class NotFound(BadInput, LookupError):
 
 class UnknownField(BadInput, AttributeError):
     """A field that no config has."""
+
+
+class Misfit(BadInput):
+    """A scheme of compression whose groups or kernels do not take a model's layers: a search skips it."""
 
 
 class Conflict(BadInput, FileExistsError):

@@ -6,13 +6,14 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from pydantic import JsonValue
 
+from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.ids import Ref
 from catalog.index import put_into_catalog
@@ -36,6 +37,15 @@ class Made(NamedTuple):
 
     record: Record
     fresh: bool
+
+
+def check_name(parent: Ref, name: str, field: str = "name") -> None:
+    """Raises BadInput where what is made from an artifact would have its name, and so be its newest version."""
+    if name == parent.name:
+        raise BadInput(
+            f"{field}={name} is the name of what it is made from, {parent}: it would be the newest {name}. "
+            "Give another name."
+        )
 
 
 @dataclass(frozen=True)
@@ -87,14 +97,23 @@ class Wanted:
 
     @contextmanager
     def making(self) -> Iterator[Record | None]:
-        """Hold the lock; give what is found, put into the catalog if that was left undone, else clear the folder."""
-        with hold(lock_of(self.folder)):
-            if found := self.found():
-                clear_partials(self.folder)  # its writer may have been killed behind the record
-                put_into_catalog(self.home, found)
-            else:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            yield found
+        """Hold the lock; give what is found, put into the catalog if that was left undone, else clear the folder.
+
+        An error leaves no empty folders.
+        """
+        try:
+            with hold(lock_of(self.folder)):
+                if found := self.found():
+                    clear_partials(self.folder)  # its writer may have been killed behind the record
+                    put_into_catalog(self.home, found)
+                else:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                yield found
+        except BaseException:
+            for empty in (self.folder, self.folder.parent):
+                with suppress(OSError):
+                    empty.rmdir()
+            raise
 
     def publish(self, counts: dict[str, JsonValue], files: Sequence[FileEntry] | None = None) -> Record:
         """Write the record, and tell the catalog."""

@@ -1,7 +1,8 @@
 """The one adapter to vLLM: settings derived from the machine and the model, and an engine in this process.
 
 >>> settings = settings_for(EngineConfig(), shape_of(target))
->>> llm = start(target, settings)
+>>> with start(target, settings) as llm:
+...     llm.generate(["Once upon"])
 """
 
 import math
@@ -12,23 +13,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import psutil
 from pydantic import Field
 
 from catalog.config import Config
 from catalog.errors import BadInput, NotFound
+from catalog.room import GIB
 from serving.target import Shape, Target
 
 if TYPE_CHECKING:
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
-GIB = 1024**3
 SEQUENCES = 64
 """Full contexts that the cache is made for, where memory allows."""
 PROCESS_BYTES = 3 * GIB
 """What a CPU engine takes beside weights and cache: 2.2 GB in one process, half of it code; a server is three."""
+GPU_BYTES = 2 * GIB
+"""What a GPU engine takes on each GPU beside weights and cache: activations, compiled graphs."""
+BLOCK = 128
+"""Tokens of a block of the cache on CPUs, the largest there is; contexts derived from memory are whole blocks."""
+LEAST_CONTEXT = 4
+"""Two tokens of a prompt, two of an answer."""
 DISK_BYTES = 200_000_000
 """Free space for temporary files; engines fail late and in many words without it."""
 BYTES = {"fp32": 4, "bf16": 2}
@@ -41,13 +48,13 @@ class EngineConfig(Config):
     precision: Literal["", "fp32", "bf16"] = ""
     """Of weights and activations; by default that of the saved weights."""
     context: int = Field(default=0, ge=0)
-    """Tokens of prompt and answer together; by default the model's own."""
+    """Tokens of prompt and answer together; by default the model's own, or as many as memory holds."""
     cache_gib: int = Field(default=0, ge=0)
     """Memory of the key-value cache on a CPU, in whole GiB."""
-    gpu_memory: float = Field(default=0.85, gt=0, lt=1)
+    gpu_memory: float = Field(default=0.85, gt=0, lt=1, allow_inf_nan=False)
     """Share of a GPU's memory for weights and cache."""
-    tensor_parallel: int = Field(default=1, ge=1)
-    """GPUs that share each layer."""
+    tensor_parallel: int = Field(default=0, ge=0)
+    """GPUs that share each layer; by default as few as hold the weights and a full context."""
     compile: bool = False
     """Compile the model first: a minute or more of start, on two cores."""
     threads: int = Field(default=0, ge=0)
@@ -66,6 +73,16 @@ class Settings:
     tensor_parallel: int
     compile: bool
     threads: int
+    wanted_context: int
+    """What was asked for, or the model's own."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was derived otherwise than one would think, in lines."""
+        if self.context == self.wanted_context:
+            return []
+        said = f"{self.context:,} tokens of the model's {self.wanted_context:,}, the most that fits the memory"
+        return [f"context  {said}; context={self.context} keeps it so"]
 
     def __str__(self) -> str:
         where = f"{self.threads} threads, cache {self.cache_gib} GiB" if self.device == "cpu" else self._gpus()
@@ -75,47 +92,145 @@ class Settings:
         return f"{self.tensor_parallel} of the GPUs, {self.gpu_memory:.0%} of the memory"
 
 
-def settings_for(config: EngineConfig, shape: Shape, device: str = "", free_bytes: int = 0) -> Settings:
+class Capacity(NamedTuple):
+    """What there is to serve on."""
+
+    device: str
+    """`cpu` or `cuda`."""
+    free_bytes: int
+    """Memory that is free; of a GPU all of it."""
+    gpus: int = 0
+    cores: int = 1
+
+
+def capacity() -> Capacity:
+    """What this machine has for this process."""
+    cores = len(os.sched_getaffinity(0))
+    if os.path.exists("/dev/nvidia0"):
+        import torch
+
+        if gpus := torch.cuda.device_count():  # none for a torch that was built for CPUs
+            sizes = [torch.cuda.get_device_properties(at).total_memory for at in range(gpus)]
+            return Capacity("cuda", min(sizes), gpus, cores)
+    return Capacity("cpu", psutil.virtual_memory().available, 0, cores)
+
+
+def settings_for(config: EngineConfig, shape: Shape, on: Capacity | None = None) -> Settings:
     """Settle every value. Raises BadInput where the model, the context or the cache do not fit this machine."""
-    device = device or ("cuda" if os.path.exists("/dev/nvidia0") else "cpu")
+    on = on or capacity()
+    _check(config, shape, on)
     precision = config.precision or ("fp32" if shape.dtype == "float32" else "bf16")
-    if shape.compressed and precision == "fp32":
-        raise BadInput("precision=fp32 is not for a compressed model, which computes in bf16: leave it out.")
-    context = config.context or shape.context
-    if context > shape.context:
-        raise BadInput(f"context={context:,} is longer than the model's own, {shape.context:,}.")
-    if shape.heads % config.tensor_parallel:
-        raise BadInput(f"tensor_parallel={config.tensor_parallel} does not divide the model's {shape.heads} heads.")
-    cache = _cache_gib(config, shape, precision, context, free_bytes) if device == "cpu" else 0
+    loaded = _Loaded.of(shape, precision)
+    gpus, cache = 1, 0
+    if on.device == "cpu":
+        cache, context = _on_cpu(config, loaded, on.free_bytes)
+    else:
+        gpus, context = _on_gpus(config, loaded, on)
     return Settings(
-        device=device,
+        device=on.device,
         precision=precision,
         context=context,
         cache_gib=cache,
         gpu_memory=config.gpu_memory,
-        tensor_parallel=config.tensor_parallel,
-        compile=config.compile or device != "cpu",
-        threads=config.threads or len(os.sched_getaffinity(0)),
+        tensor_parallel=gpus,
+        compile=config.compile or on.device != "cpu",
+        threads=config.threads or on.cores,
+        wanted_context=config.context or shape.context,
     )
 
 
-def _cache_gib(config: EngineConfig, shape: Shape, precision: str, context: int, free_bytes: int) -> int:
-    """Room for 64 full contexts, at most a third of what is free. Raises BadInput where one does not fit."""
-    free = free_bytes or psutil.virtual_memory().available
-    sequence = 2 * shape.layers * shape.kv_heads * shape.head_size * BYTES[precision] * context
-    wanted = config.cache_gib or max(1, min(math.ceil(SEQUENCES * sequence / GIB), free // 3 // GIB))
-    if wanted * GIB < sequence:
+def _check(config: EngineConfig, shape: Shape, on: Capacity) -> None:
+    """Raises BadInput for what no memory would mend."""
+    if shape.compressed and config.precision == "fp32":
+        raise BadInput("precision=fp32 is not for a compressed model, which computes in bf16: leave it out.")
+    context = config.context or shape.context
+    if context > shape.context:
+        raise BadInput(f"context={context:,} is longer than the model's own, {shape.context:,}.")
+    if context < LEAST_CONTEXT:
+        raise BadInput(f"context={context} has no room for a prompt and an answer: {LEAST_CONTEXT} tokens at least.")
+    if config.threads > on.cores:
+        raise BadInput(f"threads={config.threads:,} are more than the cores of this process, {on.cores}.")
+    if on.device == "cpu" and config.tensor_parallel > 1:
+        raise BadInput(f"tensor_parallel={config.tensor_parallel} is for GPUs, and there is none here: leave it out.")
+    if config.tensor_parallel and not _divides(config.tensor_parallel, shape):
         raise BadInput(
-            f"a cache of {wanted} GiB does not hold one context of {context:,} tokens ({sequence / GIB:.1f} GiB): "
-            "set a smaller context=… or a larger cache_gib=…."
+            f"tensor_parallel={config.tensor_parallel} does not divide the model's {shape.heads} heads "
+            f"and {shape.kv_heads} key-value heads."
         )
-    needed = shape.weight_bytes + wanted * GIB + PROCESS_BYTES
+    if on.device != "cpu" and config.tensor_parallel > on.gpus:
+        raise BadInput(f"tensor_parallel={config.tensor_parallel} is more than the GPUs of this machine, {on.gpus}.")
+
+
+def _divides(gpus: int, shape: Shape) -> bool:
+    """Whether so many GPUs can share the heads; more of them than key-value heads hold copies of these."""
+    return shape.heads % gpus == 0 and (shape.kv_heads % gpus == 0 or gpus % shape.kv_heads == 0)
+
+
+class _Loaded(NamedTuple):
+    """A model in memory."""
+
+    shape: Shape
+    weight_bytes: int
+    token_bytes: int
+    """Of the cache, for each token."""
+
+    @classmethod
+    def of(cls, shape: Shape, precision: str) -> "_Loaded":
+        saved = BYTES["fp32" if shape.dtype == "float32" else "bf16"]
+        weights = shape.weight_bytes if shape.compressed else shape.weight_bytes * BYTES[precision] // saved
+        return cls(shape, weights, 2 * shape.layers * shape.kv_heads * shape.head_size * BYTES[precision])
+
+
+def _on_cpu(config: EngineConfig, model: _Loaded, free: int) -> tuple[int, int]:
+    """The cache in GiB and the context: 64 full ones, at most a third of what is free. Raises BadInput for none."""
+    context = config.context or model.shape.context
+    sequence = model.token_bytes * context
+    room = min(free // 3, free - model.weight_bytes - PROCESS_BYTES) // GIB
+    cache = config.cache_gib or max(1, min(math.ceil(SEQUENCES * sequence / GIB), room))
+    needed = model.weight_bytes + cache * GIB + PROCESS_BYTES
     if needed > free:
         raise BadInput(
             f"not enough memory: the engine takes about {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free. "
             "Set a smaller cache_gib=… or context=…, or free some."
         )
-    return wanted
+    if sequence <= cache * GIB:
+        return cache, context
+    fitting = _fitting(cache * GIB, model.token_bytes)
+    if config.context or not fitting:
+        raise BadInput(
+            f"a cache of {cache} GiB does not hold one context of {context:,} tokens ({sequence / GIB:.1f} GiB): "
+            "set a smaller context=… or a larger cache_gib=…."
+        )
+    return cache, fitting
+
+
+def _on_gpus(config: EngineConfig, model: _Loaded, on: Capacity) -> tuple[int, int]:
+    """How many GPUs share the model, as few as hold it and a full context, and the context that they hold.
+
+    Raises BadInput where all of them do not hold the weights, or the context that is asked for.
+    """
+    context = config.context or model.shape.context
+    possible = [gpus for gpus in range(1, on.gpus + 1) if _divides(gpus, model.shape)]
+    left = token = gpus = 0
+    for gpus in [config.tensor_parallel] if config.tensor_parallel else possible:
+        left = int(on.free_bytes * config.gpu_memory) - GPU_BYTES - model.weight_bytes // gpus
+        token = model.token_bytes // min(gpus, model.shape.kv_heads)
+        if token * context <= left:
+            return gpus, context
+    fitting = min(_fitting(left, token), context)
+    if config.context or not fitting:
+        where = f"{gpus} GPUs hold" if gpus > 1 else "one GPU holds"
+        raise BadInput(
+            f"not enough memory: {where} {max(0, left) / GIB:.1f} GiB beside the weights, which are "
+            f"{model.weight_bytes / GIB:.1f} GiB; a context of {context:,} tokens takes {token * context / GIB:.1f} "
+            "GiB on each. Set a smaller context=… or a larger gpu_memory=…."
+        )
+    return gpus, fitting
+
+
+def _fitting(cache_bytes: int, token_bytes: int) -> int:
+    """The longest context of a cache; a block of it is the engine's own."""
+    return max(0, cache_bytes // (token_bytes * BLOCK) - 1) * BLOCK
 
 
 def check_machine(folder: Path) -> None:
@@ -124,7 +239,13 @@ def check_machine(folder: Path) -> None:
 
     if find_spec("vllm") is None:
         raise NotFound("vLLM is not installed: run `requirements/install serving`.")
-    for place in (folder, Path(tempfile.gettempdir())):
+    check_disk(folder)
+
+
+def check_disk(folder: Path) -> None:
+    """Raises BadInput where the disk of `folder`, which may not be there yet, or of temporary files is full."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    for place in (there, Path(tempfile.gettempdir())):
         if (free := shutil.disk_usage(place).free) < DISK_BYTES:
             raise BadInput(
                 f"no space: {free / 1e6:,.0f} MB are free in {place}, {DISK_BYTES / 1e6:,.0f} MB are needed."

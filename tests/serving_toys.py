@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 import socket
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,16 +50,23 @@ def add_shell(home: Home, name: str, template: bool = True, **config: str) -> Pa
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "tokenizer.json").write_text("{}")
     (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"\0" * 1000)
+    (folder / "model.safetensors").write_bytes(weights(1000))
     if template:
         (folder / "chat_template.jinja").write_text(TEMPLATE)
     return folder
 
 
+def weights(size: int) -> bytes:
+    """A whole safetensors file of so many bytes, with one tensor of zeros."""
+    head = json.dumps({"zeros": {"dtype": "U8", "shape": [size - 108], "data_offsets": [0, size - 108]}})
+    return struct.pack("<Q", 100) + head.encode().ljust(100) + bytes(size - 108)
+
+
 def add_adapter(home: Home, name: str, parent: str, **settings: object) -> Path:
-    """The settings of an adapter, without weights."""
+    """An adapter that looks whole: its settings, and weights of zeros."""
     folder = add_record(home, name, kind="adapter", method="sft", parent=parent)
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, **settings}))
+    (folder / "adapter_model.safetensors").write_bytes(weights(1000))
     return folder
 
 
