@@ -24,6 +24,10 @@ FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that vLLM joins into one, and that therefore share a scheme."""
 PLAIN = ("gpt2",)
 """Families whose layers are no `Linear`: llm-compressor passes over them without a word."""
+SLOW_FP8 = "amx_int8"
+"""vLLM 0.32 has kernels of its own for FP8 on a CPU only with AMX-FP8, and else gives products to `torch._scaled_mm`.
+With this flag torch 2.13 hands them to oneDNN: more than 300 times slower than bf16. Without it, it widens to fp32 and
+multiplies: 4 times slower, 45 s against 43 for a whole receipt of `tiny` (LOG.md)."""
 
 
 class Shape(NamedTuple):
@@ -66,6 +70,8 @@ class Scheme:
     """Whether it reads calibration samples."""
     cpu: str = ""
     """The flag that a CPU needs; `any`, or none where no CPU serves it."""
+    cpu_without: str = ""
+    """The flag that a CPU must not have."""
     cuda: tuple[int, int] | None = None
     """The least compute capability."""
     cuda_before: tuple[int, int] | None = None
@@ -97,6 +103,8 @@ SCHEMES = {
             "round",
             "FP8_DYNAMIC",
             calibrated=False,
+            cpu="any",
+            cpu_without=SLOW_FP8,
             cuda=(8, 9),
         ),
         Scheme("fp8-static", "8-bit floats, activations scaled as in calibration", 8, "round", "FP8", cuda=(8, 9)),
@@ -133,6 +141,8 @@ def why_not(scheme: Scheme, on: Machine, kv_cache: bool = False) -> str:
     if on.device == "cpu":
         if not scheme.cpu:
             return f"no CPU serves it: {needs(scheme)}"
+        if scheme.cpu_without and scheme.cpu_without in on.flags:
+            return f"emulated on this CPU, which has {scheme.cpu_without}: more than 300 times slower than bf16"
         return "" if scheme.cpu == "any" or scheme.cpu in on.flags else f"this CPU has no {scheme.cpu}"
     has = f"this GPU has {on.capability[0]}.{on.capability[1]}"
     if not scheme.cuda or on.capability < scheme.cuda:
@@ -145,6 +155,8 @@ def why_not(scheme: Scheme, on: Machine, kv_cache: bool = False) -> str:
 def needs(scheme: Scheme) -> str:
     """The hardware that serves a scheme, in words."""
     cpu = {"": [], "any": ["a CPU"]}.get(scheme.cpu, [f"a CPU with {scheme.cpu}"])
+    if scheme.cpu_without:
+        cpu = [f"{cpu[0]} without {scheme.cpu_without}"]
     least = scheme.cuda
     gpu = [f"an NVIDIA GPU of compute capability {least[0]}.{least[1]} or more"] if least else []
     before = f", below {scheme.cuda_before[0]}.{scheme.cuda_before[1]}" if scheme.cuda_before else ""

@@ -46,6 +46,7 @@ LAYERS = {
     }.items()
 }
 PLAIN_CPU, AVX512 = Machine("cpu"), Machine("cpu", flags=frozenset({"avx512f"}))
+AMX = Machine("cpu", flags=frozenset({"avx512f", "amx_tile", "amx_int8"}))
 TURING, HOPPER, BLACKWELL = (Machine("cuda", capability) for capability in ((7, 5), (9, 0), (10, 0)))
 
 
@@ -94,7 +95,12 @@ def test_every_scheme_says_what_serves_it(scheme):
 
 def test_what_a_machine_serves_and_why_not_the_rest():
     tried, skipped = to_try(SCHEMES, PLAIN_CPU)
-    assert tried == ["w8a8", "w4a16", "w4a16-awq"]
+    assert tried == ["w8a8", "w4a16", "w4a16-awq", "fp8"]
+    slow = to_try(SCHEMES, AMX)[1]
+    assert slow["fp8"].startswith("emulated on this CPU, which has amx_int8: more than 300 times slower than bf16")
+    assert slow.keys() == {"fp8", "fp8-static", "nvfp4"}
+    assert why_not(known("fp8"), AMX, kv_cache=True) == slow["fp8"]
+    assert needs(known("fp8")).startswith("a CPU without amx_int8 or an NVIDIA GPU of compute capability 8.9")
     assert skipped["kv-fp8"] == "this CPU has no avx512f"
     assert skipped["nvfp4"].startswith("no CPU serves it: an NVIDIA GPU of compute capability 10.0")
     assert to_try(SCHEMES, AVX512)[0][-1] == "kv-fp8"
