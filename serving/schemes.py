@@ -7,16 +7,15 @@
 Published recovery: FP8 lossless, INT8 within 1 to 3 %, INT4 near 8 bits (arXiv 2411.02355).
 """
 
-import json
 import os
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from catalog.errors import BadInput, near
+from catalog.errors import BadInput, Misfit, near
+from catalog.weights import config_of, heads_of
 
 LM_HEAD = "lm_head"
 EMBEDDINGS = re.compile(r"(^|\.)(embed\w*|\w*embeddings?|wte|wpe)$")
@@ -167,26 +166,21 @@ def needs(scheme: Scheme) -> str:
 
 
 def layers_of(folder: Path) -> dict[str, Shape]:
-    """The linear layers of a saved model by name, from the heads of its files: nothing is loaded. Raises BadInput."""
-    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    """The linear layers of a saved model by name, from the heads of its files: nothing is loaded.
+
+    Raises BadInput for a model that cannot be compressed, Damaged.
+    """
+    said = config_of(folder)
     if said.get("quantization_config"):
         raise BadInput(f"the model in {folder} is quantized already: take the one that it was made from.")
     if said.get("model_type") in PLAIN:
         raise BadInput(f"models of the family {said['model_type']} have no layers that llm-compressor quantizes.")
     found: dict[str, Shape] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        for name, entry in _head(path).items():
-            module, _, what = name.rpartition(".")
-            if what == "weight" and len(entry["shape"]) == 2 and not EMBEDDINGS.search(module):
-                found[module] = Shape(*entry["shape"])
+    for name, entry in heads_of(folder).items():
+        module, _, what = name.rpartition(".")
+        if what == "weight" and len(entry["shape"]) == 2 and not EMBEDDINGS.search(module):
+            found[module] = Shape(*entry["shape"])
     return found
-
-
-def _head(path: Path) -> dict[str, dict]:
-    """The names and shapes of a safetensors file: 8 bytes of length, then JSON."""
-    with path.open("rb") as stream:
-        head = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-    return {name: entry for name, entry in head.items() if name != "__metadata__"}
 
 
 def chosen(layers: Mapping[str, Shape], ignore: Iterable[str]) -> dict[str, Shape]:
@@ -233,7 +227,7 @@ def group_of(scheme: Scheme, asked: int) -> int:
 
 
 def check_layers(scheme: Scheme, group: int, layers: Mapping[str, Shape]) -> None:
-    """Raises BadInput naming a layer that the groups do not divide, its size, and the sizes that fit all layers."""
+    """Raises Misfit naming a layer that the groups do not divide, its size, and the sizes that fit all layers."""
     widths = {shape.inputs for shape in layers.values()}
     for name, shape in layers.items() if group else ():
         if shape.inputs % group == 0:
@@ -243,12 +237,12 @@ def check_layers(scheme: Scheme, group: int, layers: Mapping[str, Shape]) -> Non
             hint = f"leave such layers out: ignore=lm_head,re:.*{name.rpartition('.')[2]}"
         else:
             hint = f"sizes that fit every layer: {', '.join(map(str, fitting))}"
-        raise BadInput(f"groups of {group} do not divide {name}, which has {shape.inputs:,} inputs: {hint}.")
+        raise Misfit(f"groups of {group} do not divide {name}, which has {shape.inputs:,} inputs: {hint}.")
     if scheme.bits == 4 and scheme.method in ("gptq", "awq"):
         for name, shape in layers.items():
             if shape.inputs % 32 or shape.outputs % 32:
                 size = f"{shape.outputs:,} by {shape.inputs:,}"
-                raise BadInput(
+                raise Misfit(
                     f"{name} is {size}, and kernels of 4-bit weights take multiples of 32: leave it out with ignore=…"
                 )
 
