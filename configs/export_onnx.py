@@ -17,12 +17,13 @@ from catalog.config import set_fields
 from catalog.home import Home
 from catalog.records import Record
 from catalog.tables import size
+from catalog.weights import weight_bytes
 from configs.quantize import texts_of
 from configs.scorers import heldout
 from serving.compress import Document
-from serving.onnx_export import LOGITS, TYPES, Job, Nats, OnnxConfig, export, plan
-from serving.onnx_graph import GRAPH, WITHIN
-from serving.receipt import Receipt, Score, weight_bytes
+from serving.onnx_export import LOGITS, TYPES, Job, Nats, OnnxConfig, export, graph_bytes, plan
+from serving.onnx_graph import WITHIN
+from serving.receipt import Receipt, Score
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +65,7 @@ def _last(job: Job, record: Record) -> list[str]:
     folder, found = job.home.artifact("models", record.name, record.version), Receipt(record)
     lines = [
         f"model    {folder}",
-        f"size     {size(sum(path.stat().st_size for path in folder.glob(f'{GRAPH}*')))}",
+        f"size     {size(graph_bytes(folder))} of {size(weight_bytes(job.target.folder))}",
         f"fp32     logits differ by {found.value(LOGITS, 'fp32_largest_difference'):.2g} at most "
         f"({WITHIN:g} of the largest is allowed)",
     ]

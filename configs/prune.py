@@ -18,6 +18,7 @@ from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.records import Record
 from catalog.tables import table
+from catalog.wanted import check_name
 from configs.pretrain import hands
 from eval import likelihood
 from training.models.objectives import objective_for
@@ -54,6 +55,8 @@ def main(argv: list[str]) -> int:
     if recipe.steps and not job.mixture:
         raise BadInput(f"no mixture in this home has the tokens of {job.model.ref}: name one, mixture=NAME.")
     if recipe.steps:
+        for made_from in (job.model.ref, job.wanted.ref):
+            check_name(made_from, recipe.run, "run")
         plan_run(recovery(job, recipe, job.model), home)  # what a run would refuse is said before anything is pruned
     if arguments.dry_run:
         print(recipe.model_dump_json(indent=1))

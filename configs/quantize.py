@@ -3,7 +3,7 @@
 just quantize tiny-sft w8a8                                8-bit integers; tiny-sft-w8a8 is made and measured
 just quantize tiny-sft w4a16 group_size=64 name=small
 just quantize base@2 w8a8 ignore=lm_head,re:.*down_proj samples=512 length=2048 kv_cache=true
-just quantize tiny-sft fp8 receipt=false                   written here, served on a GPU
+just quantize tiny-sft nvfp4 receipt=false                 written here, served on a GPU
 just quantize tiny-sft w8a8 --dry-run                      the whole config, and what would be done
 just compress-search tiny-sft max_loss=1%                  the smallest that loses no more perplexity
 
@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from catalog.calibration import Sample
 from catalog.commands import Parser
 from catalog.config import Config, set_fields
-from catalog.errors import BadInput
+from catalog.errors import BadInput, Misfit
 from catalog.home import Home
 from catalog.records import Record
 from catalog.tables import size, table
+from catalog.weights import weight_bytes
 from configs.scorers import heldout
 from serving.compress import Document, Job, QuantizeConfig, Texts, compressible, plan, quantize
 from serving.engine import EngineConfig
-from serving.receipt import SPEED, MeasureConfig, Receipt, Scorer, asked, receipt, weight_bytes
+from serving.receipt import SPEED, MeasureConfig, Receipt, Scorer, asked, receipt
 from serving.schemes import SCHEMES, machine, needs
 from serving.search import Trial, loss_of, smallest, to_try, trial
 
@@ -88,6 +89,10 @@ def search_main(argv: list[str]) -> int:
     search, home = set_fields(Search(quantize=first), arguments.words), Home.open(arguments.home)
     max_loss = loss_of(search.max_loss)
     model = compressible(home, search.quantize.model).model
+    if not search.receipt:
+        raise BadInput("receipt=false leaves a search nothing to choose by: leave it out, or `just quantize` each.")
+    if not search.schemes:
+        raise BadInput(f"schemes= names none. Leave it out for all, or name some of {', '.join(SCHEMES)}.")
     if search.quantize.name or search.quantize.version:
         raise BadInput("each scheme makes a model of its own name: leave name and version out.")
     jobs, skipped = _jobs(search, home)
@@ -96,7 +101,8 @@ def search_main(argv: list[str]) -> int:
     print(f"model    {model.ref}\ntried    {', '.join(jobs) or 'none'}")
     print("\n".join(f"skipped  {name}: {why}" for name, why in skipped.items()), flush=True)
     if not jobs:
-        raise BadInput(f"no scheme can be tried: {next(iter(skipped.values()))}")
+        why = "; ".join(f"{name}: {why}" for name, why in skipped.items())
+        raise BadInput(f"no scheme can be tried. {why}")
     if arguments.dry_run:
         return 0
     parent, trials = None, []
@@ -117,7 +123,10 @@ def search_main(argv: list[str]) -> int:
 
 
 def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
-    """The jobs of a search, and why each other scheme is skipped: its hardware, or the model's shapes."""
+    """The jobs of a search, and why each other scheme is skipped: its hardware, or the model's shapes.
+
+    Raises BadInput for what all schemes need or one of them lacks here for now: a mixture, disk, memory.
+    """
     names, skipped = to_try(search.schemes, machine())
     jobs = {}
     for name in names:
@@ -129,7 +138,7 @@ def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
                 home,
                 partial(texts_of, home),
             )
-        except BadInput as error:
+        except Misfit as error:
             skipped[name] = str(error)
     for job in jobs.values():
         _check_measure(job, search)
@@ -138,13 +147,14 @@ def _jobs(search: Search, home: Home) -> tuple[dict[str, Job], dict[str, str]]:
 
 def texts_of(home: Home, model: Record, asked_mixture: str) -> Texts | None:
     """The text of a model's mixture, or of the one that is asked for; None where no mixture has the model's tokens."""
-    from training.mixtures.reading import own_mixture
+    from training.mixtures.reading import check_rows, own_mixture
 
     mixture = own_mixture(home, model, asked_mixture)
     if not mixture:
         return None
     folder = home.artifact("models", model.name, model.version)
-    return Texts(mixture.record, partial(_drawn, home, mixture), partial(_heldout, home, mixture, folder))
+    drawn = partial(_drawn, home, mixture)
+    return Texts(mixture.record, partial(check_rows, mixture), drawn, partial(_heldout, home, mixture, folder))
 
 
 def _drawn(home: Home, mixture: "Mixture", count: int, length: int, seed: int) -> list[Sample]:

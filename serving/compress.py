@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
-from catalog.calibration import SAMPLES, Sample, write_samples
+from catalog.calibration import MOST_SAMPLES, SAMPLES, Sample, write_samples
 from catalog.config import Config
 from catalog.errors import BadInput, Damaged, NotFound
 from catalog.home import Home
 from catalog.ids import Ref
 from catalog.records import Record, find
-from catalog.wanted import Made, Wanted
+from catalog.room import GIB, check_room
+from catalog.wanted import Made, Wanted, check_name
+from catalog.weights import config_of
 from serving.apart import in_own_process
 from serving.compressor import Work, compress
-from serving.engine import DISK_BYTES, GIB
 from serving.schemes import (
     LM_HEAD,
     Scheme,
@@ -60,7 +60,7 @@ WORK_BYTES = 3 * GIB
 class CalibrationConfig(Config):
     """Which text the activations are looked at with."""
 
-    samples: int = Field(default=128, ge=1)
+    samples: int = Field(default=128, ge=1, le=MOST_SAMPLES)
     length: int = Field(default=512, ge=2)
     """Tokens of a sample at most."""
     seed: int = Field(default=17, ge=0)
@@ -100,6 +100,8 @@ class Texts:
     """What a mixture has for a model, read when it is asked for."""
 
     mixture: Record
+    check: Callable[[int, int], None]
+    """Raises BadInput where there are not so many samples (count, length) to be drawn."""
     drawn: Callable[[int, int, int], Sequence[Sample]]
     """From count, length and seed."""
     heldout: Callable[[int], Sequence[Document]]
@@ -185,13 +187,16 @@ def plan(config: QuantizeConfig, home: Home, texts_of: Callable[[Record, str], T
             f"{target.model.ref} has no mixture in this home to draw calibration samples from: "
             "name one that was made with its tokenizer, mixture=NAME."
         )
+    if job.calibrated and texts:
+        texts.check(config.calibration.samples, config.calibration.length)
+    check_name(target.model.ref, job.name)
     if not job.wanted.found():
-        check_room(home, job.bytes, 2 * count)
+        check_room(home.root, job.bytes, 2 * count + WORK_BYTES)
     return job
 
 
 def compressible(home: Home, ref: str) -> Target:
-    """The model. Raises BadInput for what cannot be compressed, with what to do first; NotFound."""
+    """The model. Raises BadInput for what cannot be compressed, with what to do first; NotFound, Damaged."""
     model = find(home, "models", ref)
     if model.config.get("kind") == "adapter":
         raise BadInput(f"{model.ref} is an adapter: `just merge {model.ref}` makes a model of it, which can be.")
@@ -200,18 +205,8 @@ def compressible(home: Home, ref: str) -> Target:
             f"{model.ref} is quantized already ({model.config['scheme']}): take {model.config['parent']}, "
             "which it was made from."
         )
+    config_of(home.artifact("models", model.name, model.version))
     return resolve(home, ref)
-
-
-def check_room(home: Home, size: int, weights: int) -> None:
-    """Raises BadInput where the disk has no room for so many bytes, or memory for such weights."""
-    place, needed = home.root, size * 11 // 10 + DISK_BYTES
-    if (free := shutil.disk_usage(place).free) < needed:
-        raise BadInput(f"no space: {free / 1e6:,.0f} MB are free in {place}, {needed / 1e6:,.0f} MB are needed.")
-    if (memory := psutil.virtual_memory().available) < weights + WORK_BYTES:
-        raise BadInput(
-            f"not enough memory: {(weights + WORK_BYTES) / GIB:.1f} GiB are needed, {memory / GIB:.1f} GiB are free."
-        )
 
 
 def quantize(job: Job, threads: int = 0) -> Made:

@@ -7,12 +7,12 @@
 The text and the scorer come from the recipe.
 """
 
-import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,18 @@ from catalog.errors import BadInput, NotFound
 from catalog.home import Home
 from catalog.ids import Ref
 from catalog.records import Record
-from catalog.wanted import Made, Wanted
+from catalog.room import check_room
+from catalog.wanted import Made, Wanted, check_name
+from catalog.weights import config_of, parameters_of, weight_bytes
 from serving.apart import in_own_process
-from serving.compress import KEPT, Document, Texts, check_room, compressible
+from serving.compress import KEPT, WORK_BYTES, Document, Texts, compressible
 from serving.onnx_graph import GRAPH, OPSET, PROBES, WITHIN, Beside, Found, Work, check, export_graph
 from serving.receipt import Score
-from serving.schemes import layers_of
 from serving.target import ONNX, Target
 
 TYPES = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
 """The `model_type` of models that were exported and compared (tests/serving/test_onnx.py)."""
-LOGITS = "onnx/logits"
+LOGITS, SIZE = "onnx/logits", "onnx/size"
 
 
 class OnnxConfig(Config):
@@ -101,18 +102,18 @@ def plan(config: OnnxConfig, home: Home, texts_of: Callable[[Record, str], Texts
     `texts_of` gives the text of a model's mixture, or of the one that is named.
     """
     target = compressible(home, config.model)
-    said = json.loads((target.folder / "config.json").read_text(encoding="utf-8"))
-    if (family := said.get("model_type")) not in TYPES:
+    if (family := config_of(target.folder).get("model_type")) not in TYPES:
         raise BadInput(f"{target.model.ref} is a model of the type {family!r}. Exported are: {', '.join(TYPES)}.")
     texts = texts_of(target.model, config.mixture)
     if texts and not texts.mixture.counts.get("heldout"):
         texts = None
-    count = target.model.config.get("parameters")
-    if not isinstance(count, int):
-        count = sum(one.outputs * one.inputs for one in layers_of(target.folder).values())
+    count = parameters_of(target.folder)
     job = Job(config, home, target, texts, count * (5 if config.int8 else 4))
+    check_name(target.model.ref, job.name)
     if not job.wanted.found():
-        check_room(home, job.bytes, 4 * 4 * count)  # the model, its program, the graph and the session
+        check_room(
+            home.root, job.bytes, 4 * 4 * count + WORK_BYTES
+        )  # the model, its program, the graph and the session
     return job
 
 
@@ -128,7 +129,7 @@ def export(job: Job, scorer: Scorer, threads: int = 0) -> Made:
         threads = threads or len(os.sched_getaffinity(0))
         work = Work(job.target.folder, folder, job.config.int8, [one.ids for one in documents], threads)
         found = in_own_process(job.home.root / "models" / f".{job.name}.log", export_graph, work)
-        measured = scores(found, documents, scorer)
+        measured = [*scores(found, documents, scorer), *_sizes(job)]
         for name in (*KEPT, "config.json"):
             if (job.target.chat / name).is_file():
                 shutil.copyfile(job.target.chat / name, folder / name)
@@ -155,6 +156,16 @@ def scores(found: Found, documents: Sequence[Document], scorer: Scorer) -> list[
     own, said = (scorer(documents, Nats(read[len(PROBES) :], own=own)) for own in (True, False))
     parent = [one._replace(metric="parent_perplexity") for one in own if one.metric == "perplexity"]
     return [*rows, *said, *parent]
+
+
+def graph_bytes(folder: Path) -> int:
+    """Of the graph, and of the weights that lie beside a large one."""
+    return sum(path.stat().st_size for path in folder.glob(f"{GRAPH}*"))
+
+
+def _sizes(job: Job) -> list[Score]:
+    own, graph = weight_bytes(job.target.folder), graph_bytes(job.wanted.folder)
+    return [Score(SIZE, "bytes", float(graph)), Score(SIZE, "parent_bytes", float(own))]
 
 
 def _check_installed() -> None:

@@ -10,7 +10,6 @@ recipe: each is asked in the engine's own process, and can be pickled.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
 from catalog.config import Config
-from catalog.errors import Damaged
+from catalog.errors import BadInput, Damaged
 from catalog.home import Home
 from catalog.ids import Ref
 from catalog.progress import stage_progress
 from catalog.records import Record
 from catalog.wanted import Wanted
+from catalog.weights import weight_bytes
 from serving.apart import in_own_process, terminal
 from serving.engine import EngineConfig, Settings, check_machine, settings_for, start
 from serving.target import Target, resolve, shape_of
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
 SPEED = "served/speed"
+LEAST_CONTEXT = 16
+"""Of a model that is measured: half is read and half is written where speed is taken."""
 Ids = NDArray[np.int64]
 
 
@@ -161,9 +163,18 @@ class Receipt:
 def asked(
     home: Home, model: str, config: MeasureConfig, reads: Sequence[Record], engine: EngineConfig | None = None
 ) -> Asked:
-    """A receipt to be taken. Raises NotFound, BadInput where the model cannot be served on this machine."""
+    """A receipt to be taken.
+
+    Raises NotFound, BadInput where the model cannot be served on this machine, or only with too small a context.
+    """
     target = resolve(home, model)
-    return Asked(home, target, config, settings_for(engine or EngineConfig(), shape_of(target)), tuple(reads))
+    settings = settings_for(engine or EngineConfig(), shape_of(target))
+    if settings.context < LEAST_CONTEXT:
+        raise BadInput(
+            f"context={settings.context} is too small to measure {target.model.ref}: {LEAST_CONTEXT} tokens at least. "
+            "Leave context out, or say receipt=false."
+        )
+    return Asked(home, target, config, settings, tuple(reads))
 
 
 def receipt(asked: Asked, scorers: Callable[[], Sequence[Scorer]]) -> Receipt:
@@ -199,8 +210,3 @@ def measure(target: Target, settings: Settings, config: MeasureConfig, scorers: 
         found += reader.speed(config)
         bar.advance()
     return found
-
-
-def weight_bytes(folder: Path) -> int:
-    """The bytes of a model's weights."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

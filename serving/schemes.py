@@ -7,16 +7,15 @@
 Published recovery: FP8 lossless, INT8 within 1 to 3 %, INT4 near 8 bits (arXiv 2411.02355).
 """
 
-import json
 import os
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from catalog.errors import BadInput, near
+from catalog.errors import BadInput, Misfit, near
+from catalog.weights import config_of, heads_of
 
 LM_HEAD = "lm_head"
 EMBEDDINGS = re.compile(r"(^|\.)(embed\w*|\w*embeddings?|wte|wpe)$")
@@ -24,6 +23,10 @@ FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that vLLM joins into one, and that therefore share a scheme."""
 PLAIN = ("gpt2",)
 """Families whose layers are no `Linear`: llm-compressor passes over them without a word."""
+SLOW_FP8 = "amx_int8"
+"""vLLM 0.32 has kernels of its own for FP8 on a CPU only with AMX-FP8, and else gives products to `torch._scaled_mm`.
+With this flag torch 2.13 hands them to oneDNN: more than 300 times slower than bf16. Without it, it widens to fp32 and
+multiplies: 4 times slower, 45 s against 43 for a whole receipt of `tiny` (LOG.md)."""
 
 
 class Shape(NamedTuple):
@@ -66,6 +69,8 @@ class Scheme:
     """Whether it reads calibration samples."""
     cpu: str = ""
     """The flag that a CPU needs; `any`, or none where no CPU serves it."""
+    cpu_without: str = ""
+    """The flag that a CPU must not have."""
     cuda: tuple[int, int] | None = None
     """The least compute capability."""
     cuda_before: tuple[int, int] | None = None
@@ -97,6 +102,8 @@ SCHEMES = {
             "round",
             "FP8_DYNAMIC",
             calibrated=False,
+            cpu="any",
+            cpu_without=SLOW_FP8,
             cuda=(8, 9),
         ),
         Scheme("fp8-static", "8-bit floats, activations scaled as in calibration", 8, "round", "FP8", cuda=(8, 9)),
@@ -133,6 +140,8 @@ def why_not(scheme: Scheme, on: Machine, kv_cache: bool = False) -> str:
     if on.device == "cpu":
         if not scheme.cpu:
             return f"no CPU serves it: {needs(scheme)}"
+        if scheme.cpu_without and scheme.cpu_without in on.flags:
+            return f"emulated on this CPU, which has {scheme.cpu_without}: more than 300 times slower than bf16"
         return "" if scheme.cpu == "any" or scheme.cpu in on.flags else f"this CPU has no {scheme.cpu}"
     has = f"this GPU has {on.capability[0]}.{on.capability[1]}"
     if not scheme.cuda or on.capability < scheme.cuda:
@@ -145,6 +154,8 @@ def why_not(scheme: Scheme, on: Machine, kv_cache: bool = False) -> str:
 def needs(scheme: Scheme) -> str:
     """The hardware that serves a scheme, in words."""
     cpu = {"": [], "any": ["a CPU"]}.get(scheme.cpu, [f"a CPU with {scheme.cpu}"])
+    if scheme.cpu_without:
+        cpu = [f"{cpu[0]} without {scheme.cpu_without}"]
     least = scheme.cuda
     gpu = [f"an NVIDIA GPU of compute capability {least[0]}.{least[1]} or more"] if least else []
     before = f", below {scheme.cuda_before[0]}.{scheme.cuda_before[1]}" if scheme.cuda_before else ""
@@ -155,26 +166,21 @@ def needs(scheme: Scheme) -> str:
 
 
 def layers_of(folder: Path) -> dict[str, Shape]:
-    """The linear layers of a saved model by name, from the heads of its files: nothing is loaded. Raises BadInput."""
-    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    """The linear layers of a saved model by name, from the heads of its files: nothing is loaded.
+
+    Raises BadInput for a model that cannot be compressed, Damaged.
+    """
+    said = config_of(folder)
     if said.get("quantization_config"):
         raise BadInput(f"the model in {folder} is quantized already: take the one that it was made from.")
     if said.get("model_type") in PLAIN:
         raise BadInput(f"models of the family {said['model_type']} have no layers that llm-compressor quantizes.")
     found: dict[str, Shape] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        for name, entry in _head(path).items():
-            module, _, what = name.rpartition(".")
-            if what == "weight" and len(entry["shape"]) == 2 and not EMBEDDINGS.search(module):
-                found[module] = Shape(*entry["shape"])
+    for name, entry in heads_of(folder).items():
+        module, _, what = name.rpartition(".")
+        if what == "weight" and len(entry["shape"]) == 2 and not EMBEDDINGS.search(module):
+            found[module] = Shape(*entry["shape"])
     return found
-
-
-def _head(path: Path) -> dict[str, dict]:
-    """The names and shapes of a safetensors file: 8 bytes of length, then JSON."""
-    with path.open("rb") as stream:
-        head = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-    return {name: entry for name, entry in head.items() if name != "__metadata__"}
 
 
 def chosen(layers: Mapping[str, Shape], ignore: Iterable[str]) -> dict[str, Shape]:
@@ -221,7 +227,7 @@ def group_of(scheme: Scheme, asked: int) -> int:
 
 
 def check_layers(scheme: Scheme, group: int, layers: Mapping[str, Shape]) -> None:
-    """Raises BadInput naming a layer that the groups do not divide, its size, and the sizes that fit all layers."""
+    """Raises Misfit naming a layer that the groups do not divide, its size, and the sizes that fit all layers."""
     widths = {shape.inputs for shape in layers.values()}
     for name, shape in layers.items() if group else ():
         if shape.inputs % group == 0:
@@ -231,12 +237,12 @@ def check_layers(scheme: Scheme, group: int, layers: Mapping[str, Shape]) -> Non
             hint = f"leave such layers out: ignore=lm_head,re:.*{name.rpartition('.')[2]}"
         else:
             hint = f"sizes that fit every layer: {', '.join(map(str, fitting))}"
-        raise BadInput(f"groups of {group} do not divide {name}, which has {shape.inputs:,} inputs: {hint}.")
+        raise Misfit(f"groups of {group} do not divide {name}, which has {shape.inputs:,} inputs: {hint}.")
     if scheme.bits == 4 and scheme.method in ("gptq", "awq"):
         for name, shape in layers.items():
             if shape.inputs % 32 or shape.outputs % 32:
                 size = f"{shape.outputs:,} by {shape.inputs:,}"
-                raise BadInput(
+                raise Misfit(
                     f"{name} is {size}, and kernels of 4-bit weights take multiples of 32: leave it out with ignore=…"
                 )
 

@@ -57,6 +57,16 @@ def divisor(ids: npt.ArrayLike) -> Ids:
     return np.int64(1) << (np.frexp(part.astype(np.float64))[1] - 1).astype(np.int64)
 
 
+def divisor_for(packed: int, length: int) -> int:
+    """Into how many parts a packed sample is cut so that a part is no longer than `length`. Raises BadInput."""
+    into = 1
+    while packed // into > length:
+        into *= 2
+    if into > MAX_DIVISOR:
+        raise BadInput(f"rows of {length} tokens are too short for samples of {packed:,}: {packed // MAX_DIVISOR} fit.")
+    return into
+
+
 def part(ids: npt.ArrayLike) -> Ids:
     """Which part each id is, from 0 to its divisor - 1."""
     return (np.asarray(ids, np.int64) & ((1 << PART_BITS) - 1)) - divisor(ids)

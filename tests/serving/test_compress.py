@@ -15,13 +15,16 @@ from tokens_toys import write_tokenizer
 from toys import millrace
 
 from catalog.calibration import write_samples
-from catalog.errors import BadInput, Conflict, NotFound
+from catalog.errors import BadInput, Conflict, Damaged, NotFound
 from catalog.home import Home
 from catalog.index import put_into_catalog
 from catalog.records import Record, file_entry, now, write_record
 from catalog.store import Catalog
-from configs.quantize import texts_of
+from configs.quantize import main as quantize_main
+from configs.quantize import search_main, texts_of
 from serving.compress import QuantizeConfig, plan
+from serving.engine import EngineConfig
+from serving.receipt import MeasureConfig, asked
 from serving.schemes import SCHEMES, Machine, Shape, check_layers, chosen, known, layers_of, needs, size_of, why_not
 from serving.search import Trial, loss_of, smallest, to_try
 from training.loader.excerpts import drawn, heldout
@@ -46,6 +49,7 @@ LAYERS = {
     }.items()
 }
 PLAIN_CPU, AVX512 = Machine("cpu"), Machine("cpu", flags=frozenset({"avx512f"}))
+AMX = Machine("cpu", flags=frozenset({"avx512f", "amx_tile", "amx_int8"}))
 TURING, HOPPER, BLACKWELL = (Machine("cuda", capability) for capability in ((7, 5), (9, 0), (10, 0)))
 
 
@@ -76,7 +80,7 @@ def base(made: Path, home: Home) -> Home:
 
 
 def planned(home: Home, model: str = "base", scheme: str = "w8a8", mixture: str = "m", **fields: object):
-    config = QuantizeConfig(model=model, scheme=scheme).variant(calibration={"mixture": mixture}, **fields)
+    config = QuantizeConfig(model=model, scheme=scheme).variant(**{"calibration": {"mixture": mixture}, **fields})
     return plan(config, home, partial(texts_of, home))
 
 
@@ -94,7 +98,12 @@ def test_every_scheme_says_what_serves_it(scheme):
 
 def test_what_a_machine_serves_and_why_not_the_rest():
     tried, skipped = to_try(SCHEMES, PLAIN_CPU)
-    assert tried == ["w8a8", "w4a16", "w4a16-awq"]
+    assert tried == ["w8a8", "w4a16", "w4a16-awq", "fp8"]
+    slow = to_try(SCHEMES, AMX)[1]
+    assert slow["fp8"].startswith("emulated on this CPU, which has amx_int8: more than 300 times slower than bf16")
+    assert slow.keys() == {"fp8", "fp8-static", "nvfp4"}
+    assert why_not(known("fp8"), AMX, kv_cache=True) == slow["fp8"]
+    assert needs(known("fp8")).startswith("a CPU without amx_int8 or an NVIDIA GPU of compute capability 8.9")
     assert skipped["kv-fp8"] == "this CPU has no avx512f"
     assert skipped["nvfp4"].startswith("no CPU serves it: an NVIDIA GPU of compute capability 10.0")
     assert to_try(SCHEMES, AVX512)[0][-1] == "kv-fp8"
@@ -129,6 +138,8 @@ def test_what_a_machine_serves_and_why_not_the_rest():
         ("w8a8", {"mixture": "n"}, "no mixtures 'n'"),
         ("w8a8", {"model": "bass"}, "Did you mean: base"),
         ("w8a8", {"name": "a@2"}, "a@2"),
+        ("w8a8", {"name": "base"}, "name=base is the name of what it is made from, base@1"),
+        ("w8a8", {"calibration": {"mixture": "m", "samples": 99_999}}, r"m@1 has no 99,999 different rows .* at most"),
     ],
 )
 def test_what_cannot_be_is_said_before_work(base: Home, scheme: str, fields: dict, why: str):
@@ -288,12 +299,48 @@ def test_bad_input_is_one_line_and_status_2(base: Home):
         ["quantize", "base", "w4a16", "mixture=m"],
         ["quantize", "base", "w8a8"],
         ["quantize", "base", "w8a8", "sampels=3"],
+        ["quantize", "base", "w8a8", "mixture=m", "samples=100001"],
         ["compress-search", "base", "max_loss=lots", "mixture=m"],
         ["compress-search", "base", "mixture=m", "name=small"],
         ["compress-search", "base"],
     ):
         done = subprocess.run(millrace(*words, "--home", str(base.root)), capture_output=True, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), (words, done.stderr)
+
+
+def test_what_a_search_cannot_do_is_said_before_work(base: Home):
+    at = ["mixture=m", "samples=8", "length=64", "--home", str(base.root)]
+    for words, why in (
+        (["schemes="], "schemes= names none. Leave it out for all, or name some of w8a8, w4a16"),
+        (["receipt=false"], "receipt=false leaves a search nothing to choose by"),
+        (["schemes=w4a16"], r"no scheme can be tried. w4a16: groups of 128 do not divide"),
+        (["samples=9999"], "m@1 has no 9,999 different rows"),
+        (["context=15"], "context=15"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            search_main(["base", *at, *words])
+    write_head(
+        base.artifact("models", "base", "1") / "model.safetensors", {"model.layers.0.mlp.up_proj": (10**6, 10**6)}
+    )
+    with pytest.raises(BadInput, match=r"^no space: .* MB are free"):
+        search_main(["base", *at])
+
+
+def test_a_context_that_is_too_small_to_measure_is_refused_before_calibration(base: Home):
+    words = ["base", "w8a8", "mixture=m", "samples=8", "length=64", "--home", str(base.root)]
+    with pytest.raises(BadInput, match="context=15"):
+        quantize_main([*words, "context=15"])
+    assert not (base.root / "models" / "base-w8a8").exists()
+    with pytest.raises(BadInput, match="context=9 is too small to measure base@1: 16 tokens at least"):
+        asked(base, "base", MeasureConfig(), [], EngineConfig().model_copy(update={"context": 9}))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_model_is_said_before_work(base: Home, name: str):
+    path = base.artifact("models", "base", "1") / name
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(Damaged, match="`just verify models/base"):
+        planned(base)
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(base: Home):

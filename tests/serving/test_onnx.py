@@ -76,9 +76,17 @@ def test_what_cannot_be_exported_is_said_before_work(base: Home):
     ):
         with pytest.raises(BadInput, match=why):
             planned(base, model)
-    for fields in ({"mixture": "none"}, {"name": "a@2"}, {"version": "a b"}):
+    for fields in ({"mixture": "none"}, {"name": "a@2"}, {"version": "a b"}, {"name": "base"}):
         with pytest.raises(BadInput):
             planned(base, **fields)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_model_is_said_before_work(base: Home, name: str):
+    path = base.artifact("models", "base", "1") / name
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(Damaged, match="`just verify models/base"):
+        planned(base)
 
 
 def test_nothing_else_takes_a_graph(base: Home):
@@ -209,6 +217,8 @@ def test_a_model_of_the_home_becomes_a_graph_on_record(tmp_path: Path):
     with Catalog.open(home) as catalog:
         rows = catalog.sql("SELECT model FROM evaluations WHERE task = 'onnx/all' AND metric = 'perplexity'").fetchall()
     assert rows == [("base-onnx-int8",)]
+    sizes = [(folder / "model.onnx").stat().st_size, (parent / "model.safetensors").stat().st_size]
+    assert [found.value("onnx/size", name) for name in ("bytes", "parent_bytes")] == sizes
     before = (folder / "model.onnx").stat().st_mtime_ns
     again = subprocess.run(millrace("export-onnx", *words), capture_output=True, text=True)
     assert "is there already, made in the same way" in again.stdout

@@ -16,8 +16,10 @@ from toys import millrace
 from catalog.home import Home
 from catalog.records import find
 from catalog.store import Catalog
+from catalog.weights import heads_of
 from configs.quantize import texts_of
 from serving.receipt import Receipt
+from serving.schemes import known, machine, why_not
 from training.mixtures.build import build
 from training.mixtures.config import MixtureConfig
 
@@ -115,18 +117,49 @@ def test_a_compressed_model_answers(models: Home, tmp_path: Path):
 
 
 def test_what_cannot_be_served_here_is_written_all_the_same(models: Home):
-    said = run(models, "quantize", "base", "fp8", *SMALL)
+    said = run(models, "quantize", "base", "fp8-static", *SMALL)
     assert "served   not here: no CPU serves it" in said
     assert "next     serve it elsewhere: no CPU serves it: an NVIDIA GPU of compute capability 8.9 or more" in said
-    config = json.loads((models.artifact("models", "base-fp8", "1") / "config.json").read_text())
+    config = json.loads((models.artifact("models", "base-fp8-static", "1") / "config.json").read_text())
     assert config["quantization_config"]["format"] == "float-quantized"
-    assert not (models.root / "evaluations" / "base-fp8-served").exists()
+    assert not (models.root / "evaluations" / "base-fp8-static-served").exists()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name", "bits", "tensors"),
+    [
+        ("w4a16-awq", "base-w4a16-awq-kv", 4, ("q_proj.weight_packed", "q_proj.weight_zero_point")),
+        ("kv-fp8", "base-kv-fp8", None, ("q_proj.weight",)),
+        ("fp8", "base-fp8", 8, ("q_proj.weight", "q_proj.weight_scale")),
+    ],
+)
+def test_other_schemes_are_made_served_and_measured(models: Home, scheme: str, name: str, bits: int, tensors: tuple):
+    """AWQ with the key-value cache in FP8 besides, that cache alone, and FP8: where this machine can serve them."""
+    cache = scheme != "fp8"
+    said = run(models, "quantize", "base", scheme, *SMALL, *(["kv_cache=true"] if cache else []))
+    record, folder = find(models, "models", name), models.artifact("models", name, "1")
+    assert (record.config["scheme"], record.config["kv_cache"], record.config["parent"]) == (scheme, cache, "base@1")
+    assert ("mixtures/m@1" in record.inputs) == cache == (record.counts["calibration_samples"] == 16)
+    config = json.loads((folder / "config.json").read_text())["quantization_config"]
+    assert [group["weights"]["num_bits"] for group in config["config_groups"].values()] == ([bits] if bits else [])
+    assert bool(config.get("kv_cache_scheme")) == cache
+    there = heads_of(folder)
+    scales = ("k_scale", "v_scale") if cache else ()
+    for tensor in (*tensors, *scales):
+        assert f"model.layers.0.self_attn.{tensor}" in there
+    if why := why_not(known(scheme), machine(), cache):
+        assert f"next     serve it elsewhere: {why}" in said
+        return
+    assert f"next     just serve {name}@1" in said
+    own, made = (Receipt(find(models, "evaluations", f"{one}-served")) for one in ("base", name))
+    assert made.value("served/all", "perplexity") == pytest.approx(own.value("served/all", "perplexity"), rel=0.1)
+    assert made.value("served/size", "bytes") == (folder / "model.safetensors").stat().st_size
 
 
 def test_a_search_names_the_smallest_that_holds(models: Home):
-    words = ["compress-search", "base", *SMALL, "schemes=w8a8,w4a16,fp8", "max_loss=50%"]
+    words = ["compress-search", "base", *SMALL, "schemes=w8a8,w4a16,fp8-static", "max_loss=50%"]
     said = run(models, *words)
-    assert "skipped  fp8: no CPU serves it" in said
+    assert "skipped  fp8-static: no CPU serves it" in said
     best = next(line for line in said.splitlines() if line.startswith("smallest "))
     assert best.startswith("smallest base-w4a16@1, w4a16:")
     assert said.splitlines()[-1] == "next     just serve base-w4a16@1"

@@ -1,15 +1,18 @@
 """`just prune`: the pattern is exact, the scores are Wanda's, what is out stays out, and recovery lowers the loss."""
 
+import shutil
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from run_forks import ask, words
 
-from catalog.errors import BadInput, Damaged
+from catalog.errors import BadInput, Damaged, NotFound
 from catalog.home import Home
 from catalog.records import Record, find, now, write_record
+from eval import likelihood
 from training.models.build import build
 from training.models.config import ModelConfig
 from training.models.optimizers import OptimizerConfig, adamw
@@ -23,7 +26,8 @@ from training.pruning.masks import (
     matrix,
     zeros_of,
 )
-from training.pruning.prune import PruneConfig, Sample, plan, zero
+from training.pruning.prune import PruneConfig, Sample, plan, prune, zero
+from training.runs.heldout import Scorer
 
 SMALL = {"layers": 2, "hidden_size": 128, "heads": 2, "kv_heads": 2, "mlp_size": 256, "context": 64, "vocab_size": 256}
 
@@ -132,6 +136,7 @@ def test_what_cannot_be_pruned_is_said_before_work(home: Home):
         ({}, "base@1 has no mixture in this home"),
         ({"mixture": "none"}, "none"),
         ({"method": "magnitude", "name": "a@2"}, "a@2"),
+        ({"method": "magnitude", "name": "base"}, "name=base is the name of what it is made from, base@1"),
     ):
         with pytest.raises(BadInput, match=why):
             plan(PruneConfig.model_validate({"model": "base", **fields}), home)
@@ -139,6 +144,45 @@ def test_what_cannot_be_pruned_is_said_before_work(home: Home):
     pruned = Record(kind="models", name="p", version="1", config={"pruned": {"pattern": "2:4"}}, created=now())
     with pytest.raises(BadInput, match="p@1 is pruned: its zeros are kept with strategy=ddp"):
         check_together(pruned, sharded=True)
+
+
+def test_room_and_whole_files_are_looked_at_before_work(home: Home, monkeypatch: pytest.MonkeyPatch):
+    write_record(home, Record(kind="models", name="base", version="1", config={"kind": "base"}, created=now()))
+    folder = home.artifact("models", "base", "1")
+    model().save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    asked = PruneConfig(model="base", method="magnitude")
+    plan(asked, home)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12_000_000))
+        with pytest.raises(BadInput, match=r"no space: 12 MB are free in .*, 20\d MB are needed"):
+            plan(asked, home)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    whole = weights.read_bytes()
+    for path, cut, why in (
+        (weights, whole[:20], "model.safetensors has 20 bytes and no head"),
+        (weights, whole[:-20], "model.safetensors is cut"),
+        (config, b"{", "config.json cannot be read"),
+        (config, b'{"model_type": "llama"}', "config.json says no hidden_size, num_hidden_layers"),
+    ):
+        kept = path.read_bytes()
+        path.write_bytes(cut)
+        with pytest.raises(Damaged, match=f"{why}.*`just verify models/base@1`"):
+            plan(asked, home)
+        path.write_bytes(kept)
+    assert not (home.root / "models" / "base-pruned").exists()
+
+
+def test_an_error_leaves_no_empty_folder(home: Home, monkeypatch: pytest.MonkeyPatch):
+    write_record(home, Record(kind="models", name="base", version="1", config={"kind": "base"}, created=now()))
+    folder = home.artifact("models", "base", "1")
+    model().save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    job = plan(PruneConfig(model="base", method="magnitude"), home)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(NotFound, match=r"no tokenizer\.json"):
+        prune(job, Scorer(likelihood.score, likelihood.rates))
+    assert not (home.root / "models" / "base-pruned").exists()
 
 
 @pytest.mark.slow
@@ -169,4 +213,9 @@ def test_a_pruned_model_recovers_and_keeps_its_zeros(toy_runs: Home, forks):
     assert before < after
     assert recovered < after
     assert ask(toy_runs, "SELECT count(*) FROM calibration_samples WHERE model = 'whole-p-pruned'") == [(8,)]
+    sizes = dict(
+        ask(toy_runs, "SELECT metric, value FROM evaluations WHERE model = 'whole-p-pruned' AND task = 'pruned/size'")
+    )
+    for metric, name in (("bytes", "whole-p-pruned"), ("parent_bytes", "whole-p")):
+        assert sizes[metric] == (toy_runs.artifact("models", name, "1") / "model.safetensors").stat().st_size
     assert "is there already" in forks.run("prune", "whole-p", *fields, home=toy_runs).out

@@ -15,8 +15,8 @@ from catalog.calibration import Sample
 from catalog.errors import BadInput
 from catalog.home import Home
 from training.loader.dataset import MixtureDataset
-from training.mixtures.reading import Mixture
-from training.sample_ids import MAX_DIVISOR, WHOLE, divisor, whole
+from training.mixtures.reading import Mixture, check_rows
+from training.sample_ids import WHOLE, divisor, divisor_for, whole
 from training.sample_ids import key as key_of_sample
 
 Ids = NDArray[np.int64]
@@ -51,10 +51,11 @@ def drawn(home: Home, mixture: Mixture, count: int, length: int, seed: int) -> l
 
     A row is the largest part of a packed sample that `length` holds. Raises BadInput where there are not so many.
     """
+    check_rows(mixture, count, length)
     orders = [mixture.order(phase) for phase in range(len(mixture.plan.phases))]
     firsts = np.cumsum([0, *(len(order) for order in orders)])
     dataset, random = _dataset(home, mixture), np.random.default_rng(seed)
-    divisors = {info.key: _divisor(info.sequence_length, length) for info in mixture.tokens}
+    divisors = {info.key: divisor_for(info.sequence_length, length) for info in mixture.tokens}
     found: dict[int, None] = {}
     for _ in range(DRAWS):
         if len(found) >= count:
@@ -87,16 +88,6 @@ def heldout(home: Home, mixture: Mixture, rows: int) -> list[Excerpt]:
 
 def _dataset(home: Home, mixture: Mixture) -> MixtureDataset:
     return MixtureDataset(mixture, max(info.sequence_length for info in mixture.tokens), home.root / "cache")
-
-
-def _divisor(packed: int, length: int) -> int:
-    """Into how many parts a packed sample is cut so that a part is no longer than `length`."""
-    into = 1
-    while packed // into > length:
-        into *= 2
-    if into > MAX_DIVISOR:
-        raise BadInput(f"rows of {length} tokens are too short for samples of {packed:,}: {packed // MAX_DIVISOR} fit.")
-    return into
 
 
 def _read(dataset: MixtureDataset, ids: Iterable[int]) -> list[Excerpt]:

@@ -16,6 +16,7 @@ from catalog.ids import parse_ref
 from catalog.index import split_input
 from catalog.records import Record, find
 from training.mixtures.plan import Plan, StreamKey
+from training.sample_ids import divisor_for
 from training.tokenizers.load import load_tokenizer
 from training.tokens.reading import TokensInfo, load_tokens
 
@@ -74,6 +75,21 @@ def load_mixture(home: Home, ref: str) -> Mixture:
     tokens = [load_tokens(home, f"{key.name}@{key.version}") for key in inputs if key.kind == "tokens"]
     plan = Plan.model_validate(record.config["plan"])
     return Mixture(record, home.artifact("mixtures", record.name, record.version), plan, tuple(tokens))
+
+
+def check_rows(mixture: Mixture, count: int, length: int) -> None:
+    """Raises BadInput where a mixture cannot hold so many different rows of up to `length` tokens."""
+    read: dict[StreamKey, int] = {}
+    into: dict[StreamKey, int] = {}
+    for stream in (stream for phase in mixture.plan.phases for stream in phase.streams):
+        read[stream.key] = min(read.get(stream.key, 0) + stream.samples, stream.at_hand)
+        into[stream.key] = divisor_for(stream.length, length)
+    most = sum(samples * into[key] for key, samples in read.items())
+    if count > most:
+        raise BadInput(
+            f"{mixture.ref} has no {count:,} different rows of {length} tokens, {most:,} at most: "
+            "ask for fewer samples, or for a shorter length."
+        )
 
 
 def mixture_of(home: Home, parent: Record, asked: str) -> Mixture | None:

@@ -6,13 +6,14 @@
 The same config and seed give the same weights, whatever was drawn before.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import ValidationError
 
 from catalog.errors import BadInput, NotFound
+from catalog.weights import CONFIG, config_of, damaged
 from training.models.config import T5_BUCKETS, ModelConfig
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ SIZES = {
     "vocab_size": ("vocab_size",),
 }
 """Our sizes by the names that the families' config.json has for them."""
+NEEDED = ("hidden_size", "layers", "heads", "vocab_size")
+"""Sizes without which there is no model; the others have defaults."""
 NO_LIMIT = 1 << 30
 
 
@@ -62,11 +65,11 @@ def build(
 
 
 def family_of(checkpoint: str | Path) -> str:
-    """Our family of a checkpoint's folder. Raises NotFound, or BadInput for a model type that is not trained here."""
+    """Our family of a checkpoint's folder. Raises NotFound, Damaged; BadInput for a type that is not trained here."""
     path = Path(checkpoint) / "config.json"
     if not path.is_file():
         raise NotFound(f"no checkpoint: {path} is not there. Give a local folder in Hugging Face format.")
-    kind = json.loads(path.read_text()).get("model_type", "")
+    kind = config_of(path.parent).get("model_type", "")
     if kind not in FAMILIES:
         raise BadInput(f"{path}: model type {kind!r} is not trained here. Allowed: {', '.join(FAMILIES)}.")
     return FAMILIES[kind]
@@ -75,13 +78,18 @@ def family_of(checkpoint: str | Path) -> str:
 def shape_of(checkpoint: str | Path) -> ModelConfig:
     """A checkpoint in our words, as its config.json has it; t5, whose positions are relative, has a very long context.
 
-    Raises NotFound and BadInput as `family_of` does.
+    Raises NotFound and BadInput as `family_of` does, Damaged where a size is missing or none.
     """
-    family = family_of(checkpoint)
-    found = json.loads((Path(checkpoint) / "config.json").read_text())
+    family, folder = family_of(checkpoint), Path(checkpoint)
+    found = config_of(folder)
     shape = {ours: found[name] for ours, names in SIZES.items() for name in names if found.get(name)}
-    shape = {"context": NO_LIMIT, "kv_heads": shape.get("heads", 1), "mlp_size": 4 * shape["hidden_size"], **shape}
-    return ModelConfig.model_validate({"family": family, "checkpoint": str(checkpoint), **shape})
+    if missing := [name for name in NEEDED if not isinstance(shape.get(name), int)]:
+        raise damaged(folder / CONFIG, f"says no {', '.join(SIZES[name][0] for name in missing)}")
+    shape = {"context": NO_LIMIT, "kv_heads": shape["heads"], "mlp_size": 4 * shape["hidden_size"], **shape}
+    try:
+        return ModelConfig.model_validate({"family": family, "checkpoint": str(checkpoint), **shape})
+    except ValidationError as error:
+        raise damaged(folder / CONFIG, f"describes no model ({error.errors()[0]['msg']})") from error
 
 
 def _fresh(config: ModelConfig, seed: int, device: str) -> "PreTrainedModel":

@@ -12,21 +12,24 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, JsonValue
 from torch import Tensor
 
-from catalog.calibration import SAMPLES, Sample, write_samples
+from catalog.calibration import MOST_SAMPLES, SAMPLES, Sample, write_samples
 from catalog.config import Config
 from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.ids import Ref
 from catalog.progress import stage_progress
 from catalog.records import Record, find
-from catalog.wanted import Made, Wanted
-from training.mixtures.reading import Mixture, own_mixture
+from catalog.room import GIB, check_room
+from catalog.wanted import Made, Wanted, check_name
+from catalog.weights import check_whole, parameters_of, weight_bytes
+from training.mixtures.reading import Mixture, check_rows, own_mixture
 from training.models.attention import chosen_kernel
 from training.models.build import shape_of
 from training.models.config import ModelConfig
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 FAMILIES = ("llama", "qwen", "gpt2")
 METRICS = ("loss", "bits_per_byte")
+SIZE = "pruned/size"
+BYTES = 3 * 4
+"""Of memory for each parameter: the model in fp32, the copy that is written, and the one that is read to check it."""
 
 
 class PruneConfig(Config):
@@ -59,7 +65,7 @@ class PruneConfig(Config):
     """Of the new model; by default `<model>-pruned`."""
     version: str = ""
     """Empty: the next free number."""
-    samples: int = Field(default=128, ge=1)
+    samples: int = Field(default=128, ge=1, le=MOST_SAMPLES)
     """Calibration samples, for wanda."""
     length: int = Field(default=512, ge=2)
     """Tokens of a sample at most."""
@@ -101,13 +107,14 @@ class Job:
 
 
 def plan(config: PruneConfig, home: Home) -> Job:
-    """Check everything that can be checked before work. Raises BadInput, NotFound, Conflict."""
+    """Check everything that can be checked before work. Raises BadInput, NotFound, Conflict, Damaged."""
     model = find(home, "models", config.model)
     check_trainable(model)
     if (method := model.config.get("method")) in ("reward", "classifier"):
         raise BadInput(f"{model.ref} is a {method} model: only models that write text are pruned.")
     folder = home.artifact("models", model.name, model.version)
     shape = shape_of(str(folder))
+    check_whole(folder)
     if shape.family not in FAMILIES:
         raise BadInput(f"{model.ref} is a {shape.family} model. Pruned are: {', '.join(FAMILIES)}.")
     if config.pattern == "2:4":
@@ -122,7 +129,11 @@ def plan(config: PruneConfig, home: Home) -> Job:
             f"{model.ref} has no mixture in this home to draw calibration samples from: name one that was made with "
             "its tokenizer, mixture=NAME, or take method=magnitude."
         )
-    job.wanted.found()  # raises Conflict
+    if job.calibrated and mixture:
+        check_rows(mixture, config.samples, config.length)
+    check_name(model.ref, job.name)
+    if not job.wanted.found():
+        check_room(home.root, weight_bytes(folder), BYTES * parameters_of(folder) + GIB)
     return job
 
 
@@ -138,7 +149,6 @@ def prune(job: Job, scorer: Scorer) -> Made:
         samples = _samples(job) if job.calibrated else []
         zero(hf, job.config, samples)
         after = heldout_rates(job, hf, scorer)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         precision = str(job.model.config.get("precision") or "fp32")
         export(hf, folder, tokenizer=parent, card=_card(job, before, after), precision=precision)
         if (parent / "generation_config.json").is_file():
@@ -151,7 +161,7 @@ def prune(job: Job, scorer: Scorer) -> Made:
             "weights": sum(weight.numel() for weight in weights),
             "zeros": sum(int((weight == 0).sum()) for weight in weights),
             "calibration_samples": len(samples),
-            "evaluations": list(_evaluations(before, after)),
+            "evaluations": [*_evaluations(before, after), *_sizes(parent, folder)],
         }
         config = {**wanted.config, "parameters": sum(weight.numel() for weight in hf.parameters())}
         return Made(replace(wanted, config=config).publish(counts), True)
@@ -230,6 +240,13 @@ def _evaluations(before: Rates, after: Rates) -> Iterator[dict[str, JsonValue]]:
         for metric, value in own.items():
             n = int(values["tokens"])
             yield {"task": f"heldout/{domain}", "metric": metric, "value": value, "stderr": None, "n": n}
+
+
+def _sizes(parent: Path, folder: Path) -> Iterator[dict[str, JsonValue]]:
+    """Bytes of the weights, and of the parent's: zeros are written as any other number is."""
+    for metric, place in (("bytes", folder), ("parent_bytes", parent)):
+        value = float(weight_bytes(place))
+        yield {"task": SIZE, "metric": metric, "value": value, "stderr": None, "n": None}
 
 
 def _card(job: Job, before: Rates, after: Rates) -> str:
