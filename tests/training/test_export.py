@@ -42,7 +42,8 @@ def test_an_exported_model_generates_as_its_config_says(tmp_path: Path, tokenize
     model = build(toy_model("llama"), seed=4, eos_id=0, pad_id=1)
     export(model, tmp_path / "out", tokenizer=tokenizer)
     settings = json.loads((tmp_path / "out" / "generation_config.json").read_text())
-    assert (settings["temperature"], settings["top_p"], settings["eos_token_id"]) == (0.7, 0.9, 0)
+    assert (settings["do_sample"], settings["temperature"], settings["top_p"]) == (True, 0.7, 0.9)
+    assert (settings["eos_token_id"], settings["pad_token_id"]) == (0, 1)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert loaded.config.use_cache
     assert loaded.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, do_sample=False).shape[1] <= 7
