@@ -17,8 +17,9 @@ from catalog.config import Config, set_fields
 from catalog.errors import BadInput
 from catalog.home import Home
 from catalog.records import Record
-from catalog.tables import table
+from catalog.tables import size, table
 from catalog.wanted import check_name
+from catalog.weights import weight_bytes
 from configs.pretrain import hands
 from eval import likelihood
 from training.models.objectives import objective_for
@@ -119,8 +120,10 @@ def _losses(record: Record, metric: str) -> dict[str, float]:
 
 def _last(job: Job, pruned: Record, recovered: Record | None) -> list[str]:
     last, counts = recovered or pruned, pruned.counts
+    own, now = (weight_bytes(job.home.artifact("models", one.name, one.version)) for one in (job.model, last))
     lines = [
         f"zeros    {counts['zeros']:,} of {counts['weights']:,} weights of {counts['layers']:,} layers",
+        f"size     {size(now)} of {size(own)}: zeros are written as other numbers are",
         f"model    {job.home.artifact('models', last.name, last.version)}",
         f"ask      just trace models/{last.ref}",
     ]

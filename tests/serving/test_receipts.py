@@ -23,7 +23,7 @@ from serving.schemes import known, machine, why_not
 from training.mixtures.build import build
 from training.mixtures.config import MixtureConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = ["mixture=m", "samples=16", "length=64", "threads=1", "cache_gib=1", "repeats=1", "rows=8"]
 WITHIN = 0.01
 """The most by which perplexity of engine and transformers differs: integer kernels round activations elsewhere."""

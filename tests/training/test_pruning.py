@@ -218,4 +218,5 @@ def test_a_pruned_model_recovers_and_keeps_its_zeros(toy_runs: Home, forks):
     )
     for metric, name in (("bytes", "whole-p-pruned"), ("parent_bytes", "whole-p")):
         assert sizes[metric] == (toy_runs.artifact("models", name, "1") / "model.safetensors").stat().st_size
+    assert "zeros are written as other numbers are" in done.out
     assert "is there already" in forks.run("prune", "whole-p", *fields, home=toy_runs).out
