@@ -9,6 +9,8 @@ Rows are {"id": "q1", "prompt": "Once upon"} or {"id": "q1", "messages": [{"role
 answers are {"id", "prompt_tokens", "answer", "tokens", "finish_reason"}, in the order of the prompts.
 """
 
+import sys
+
 from catalog.commands import Parser
 from catalog.config import set_fields
 from catalog.home import Home
@@ -31,6 +33,8 @@ def main(argv: list[str]) -> int:
     if arguments.dry_run:
         print(config.model_dump_json(indent=1))
     print("\n".join(_described(job)), flush=True)
+    if job.warning:
+        print(f"warning: {job.warning}", file=sys.stderr)
     if arguments.dry_run:
         return 0
     done = generate(job)
@@ -47,5 +51,6 @@ def _described(job: Job) -> list[str]:
     return [
         f"model    {job.target.model.ref}{over}",
         f"engine   {job.settings}",
+        *job.settings.notes,
         f"rows     {len(job.prompts):,} in {len(job.chunks):,} parts, {there:,} there already",
     ]

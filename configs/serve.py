@@ -20,6 +20,7 @@ from catalog.config import set_fields
 from catalog.home import Home
 from serving.chat import check_template
 from serving.endpoint import KEY, Job, ServeConfig, command, plan, running
+from serving.engine import check_machine
 
 
 def main(argv: list[str]) -> int:
@@ -34,14 +35,20 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     config = set_fields(ServeConfig(model=arguments.model), arguments.words)
     job = plan(config, Home.open(arguments.home))
+    warnings = [warning for warning in (check_template(job.chat), job.warning) if warning]
     if arguments.dry_run:
-        print(f"{config.model_dump_json(indent=1)}\nengine   {job.settings}\nruns     {shlex.join(command(job))}")
-        return 0
-    if warning := check_template(job.chat):
+        print(config.model_dump_json(indent=1))
+    else:
+        check_machine(job.home.root)
+    print("\n".join([f"engine   {job.settings}", *job.settings.notes]), flush=True)
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if job.others:
         print(f"adapters {', '.join(job.loras)}")
-    print(f"engine   {job.settings}\nstarting {job.target.model.ref}, which takes half a minute or more", flush=True)
+    if arguments.dry_run:
+        print(f"runs     {shlex.join(command(job))}")
+        return 0
+    print(f"starting {job.target.model.ref}, which takes half a minute or more", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with running(job) as endpoint:

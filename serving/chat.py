@@ -4,12 +4,15 @@
 """
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from catalog.errors import BadInput
+from catalog.errors import BadInput, Damaged
 from serving.target import Target
 
 ASKED, ANSWERED = "What is a millrace?", "A channel."
+FAILS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a template's expressions raise beside jinja's own errors."""
 
 
 def check_template(target: Target) -> str | None:
@@ -20,15 +23,14 @@ def check_template(target: Target) -> str | None:
     if not target.template:
         return None
     from jinja2 import TemplateError
-    from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(target.chat, local_files_only=True)
+    tokenizer = _tokenizer(target)
     user = {"role": "user", "content": ASKED}
     try:
         asked = tokenizer.apply_chat_template([user], tokenize=False)
         begun = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template([user, {"role": "assistant", "content": ANSWERED}], tokenize=False)
-    except (TemplateError, TypeError, ValueError) as error:
+    except (TemplateError, *FAILS) as error:
         raise BadInput(f"the chat template of {target.model.ref} fails: {error} ({target.template}).") from error
     if ASKED not in begun or ANSWERED not in whole or begun == asked:
         what = "does not begin an answer" if ASKED in begun and ANSWERED in whole else "loses what was said"
@@ -38,6 +40,32 @@ def check_template(target: Target) -> str | None:
         said = tokenizer.decode(after) if after else "nothing"
         return f"answers of {target.model.ref} end with {said!r}, which is no stop token: they may go on to the limit"
     return None
+
+
+def check_conversations(target: Target, asked: Iterable[tuple[str, Sequence[Mapping[str, str]]]]) -> None:
+    """Render each conversation as the engine will. Raises BadInput naming the place of one where the template fails."""
+    from jinja2 import TemplateError
+
+    tokenizer = None
+    for where, messages in asked:
+        tokenizer = tokenizer or _tokenizer(target)
+        try:
+            tokenizer.apply_chat_template([*messages], tokenize=False, add_generation_prompt=True)
+        except (TemplateError, *FAILS) as error:
+            raise BadInput(f"{where}: the chat template of {target.model.ref} fails: {error}.") from error
+
+
+def _tokenizer(target: Target) -> Any:
+    """The tokenizer that the engine will take. Raises Damaged."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(target.chat, local_files_only=True)
+    except Exception as error:  # tokenizers raises nothing narrower
+        ref = target.model.ref
+        raise Damaged(
+            f"models/{ref}: its tokenizer.json cannot be read ({error}). `just verify models/{ref}`."
+        ) from error
 
 
 def _stops(target: Target) -> list[int]:

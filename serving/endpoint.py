@@ -30,8 +30,9 @@ from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import Record, fingerprint, next_version, now, write_record
 from serving.apart import die_with_parent, last_words
-from serving.engine import EngineConfig, Settings, arguments, check_machine, environment, settings_for
-from serving.target import Target, resolve, shape_of
+from serving.engine import EngineConfig, Settings, arguments, check_disk, check_machine, environment, settings_for
+from serving.schemes import machine
+from serving.target import Target, check_scheme, resolve, shape_of
 
 KEY = "MILLRACE_API_KEY"
 STOP_S = 30.0
@@ -50,7 +51,7 @@ class ServeConfig(Config):
     port: int = Field(default=8000, ge=1, le=65535)
     adapters: tuple[str, ...] = ()
     """More adapters over the same parent, each a model of its own in requests."""
-    start_s: float = Field(default=900.0, gt=0)
+    start_s: float = Field(default=900.0, gt=0, allow_inf_nan=False)
     """Seconds after which a start has failed."""
     engine: EngineConfig = EngineConfig()
 
@@ -66,6 +67,8 @@ class Job:
     api_key: str
     others: tuple[Target, ...] = ()
     """The adapters that are served besides."""
+    warning: str = ""
+    """That the machine has no kernels for the model."""
 
     @property
     def name(self) -> str:
@@ -113,18 +116,20 @@ class Endpoint:
 
 
 def plan(config: ServeConfig, home: Home) -> Job:
-    """Check everything that can be checked without an engine. Raises BadInput, NotFound or Busy."""
+    """Check everything that can be checked without an engine. Raises BadInput, NotFound, Damaged or Busy."""
     target = resolve(home, config.model)
-    settings = settings_for(config.engine, shape_of(target))
+    settings, warning = settings_for(config.engine, shape_of(target)), check_scheme(target, machine())
     parse_ref(f"{config.name or target.model.name}@1")
     api_key = os.environ.get(KEY, "")
     if not _loopback(config.host) and not api_key:
         raise BadInput(f"host={config.host} can be reached from outside: set {KEY} to a secret, or serve on 127.0.0.1.")
-    job = Job(config, home, target, settings, api_key, tuple(resolve(home, ref) for ref in config.adapters))
+    others = tuple(resolve(home, ref) for ref in config.adapters)
+    job = Job(config, home, target, settings, api_key, others, warning)
     _check_adapters(job)
     if answers(home, job.name):
         raise Busy(f"the endpoint {job.name} is up already: give another name=…, or stop it.")
     check_port(config)
+    check_disk(home.root)
     return job
 
 

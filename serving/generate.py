@@ -10,11 +10,12 @@ the prompts. `<answers>.json` says what they are answers to.
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, JsonValue
 
@@ -24,8 +25,11 @@ from catalog.home import Home, written
 from catalog.ids import key
 from catalog.locks import clear_partials, hold
 from catalog.progress import stage_progress
-from serving.engine import EngineConfig, Settings, check_machine, settings_for, start
-from serving.target import Target, resolve, shape_of
+from serving.chat import check_conversations
+from serving.engine import EngineConfig, Settings, check_disk, check_machine, settings_for, start
+from serving.prompts import Prompt, read_prompts
+from serving.schemes import machine
+from serving.target import Target, check_scheme, resolve, shape_of
 
 if TYPE_CHECKING:
     from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
@@ -35,14 +39,14 @@ if TYPE_CHECKING:
 class SamplingConfig(Config):
     """How answers are drawn; what is not said is as in the model's generation config."""
 
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """0 takes the likeliest token each time."""
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     top_k: int | None = Field(default=None, ge=0)
-    repetition_penalty: float | None = Field(default=None, gt=0)
+    repetition_penalty: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_tokens: int = Field(default=256, ge=1)
     """Of an answer."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: int = 0
     """Each row draws with a seed of its own, made from this one and its number."""
 
@@ -63,15 +67,6 @@ class GenerateConfig(Config):
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A row of the file: a text to go on with, or messages to answer."""
-
-    id: str | int
-    prompt: str | None
-    messages: tuple[dict[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Job:
     """A checked request."""
 
@@ -81,6 +76,8 @@ class Job:
     prompts: tuple[Prompt, ...]
     out: Path
     identity: str
+    warning: str = ""
+    """That the machine has no kernels for the model."""
 
     @property
     def parts(self) -> Path:
@@ -104,7 +101,11 @@ class Job:
         """Whether the answers are there already, to this very request."""
         if not (self.out.is_file() and self.receipt.is_file()):
             return False
-        return json.loads(self.receipt.read_text(encoding="utf-8")).get("identity") == self.identity
+        try:
+            said = json.loads(self.receipt.read_text(encoding="utf-8"))
+        except ValueError:
+            return False
+        return isinstance(said, dict) and said.get("identity") == self.identity
 
 
 @dataclass(frozen=True)
@@ -119,82 +120,69 @@ class Generated:
 
 
 def plan(config: GenerateConfig, home: Home) -> Job:
-    """Check everything that can be checked without an engine. Raises BadInput, NotFound or Conflict."""
+    """Check everything that can be checked without an engine. Raises BadInput, NotFound, Damaged or Conflict."""
     target = resolve(home, config.model)
-    settings = settings_for(config.engine, shape_of(target))
+    settings, warning = settings_for(config.engine, shape_of(target)), check_scheme(target, machine())
     path = Path(config.prompts)
     if not path.is_file():
         raise NotFound(f'no such file: {path}. Rows are {{"id": …, "prompt": …}} or {{"id": …, "messages": […]}}.')
     prompts = tuple(read_prompts(path))
     if any(prompt.messages for prompt in prompts) and not target.template:
         raise BadInput(f"{path} has messages, and {target.model.ref} has no chat template: give prompts, or tune it.")
-    out = Path(config.out) if config.out else path.with_name(path.name.removesuffix(".jsonl") + ".answers.jsonl")
+    out = _out(Path(config.out) if config.out else path.with_name(path.name.removesuffix(".jsonl") + ".answers.jsonl"))
     asked = config.model_dump(mode="json", include={"sampling", "chunk_rows", "token_ids"})
     given = [(prompt.id, prompt.prompt, prompt.messages) for prompt in prompts]
     how = {"precision": settings.precision, "context": settings.context}
     identity = key("answers", target.model.fingerprint, target.base.fingerprint, asked, how, given)
-    job = Job(config, target, settings, prompts, out, identity)
-    if out.exists() and not job.done and not all(part.exists() for part, _ in job.chunks):
-        raise Conflict(f"{out} is there, with other answers. Give another out=…, or remove it.")
+    job = Job(config, target, settings, prompts, out, identity, warning)
+    if not job.done:
+        _check_out(job)
+        check_conversations(target, ((prompt.where, prompt.messages) for prompt in prompts if prompt.messages))
     return job
 
 
-def read_prompts(path: Path) -> Iterator[Prompt]:
-    """The rows of a JSON-lines file; without an id, a row's is its line. Raises BadInput naming the line."""
-    seen: set[str | int] = set()
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            prompt = _prompt(line, f"{path}:{number}", number)
-            if prompt.id in seen:
-                raise BadInput(f"{path}:{number}: the id {prompt.id!r} is there twice. Ids name answers.")
-            seen.add(prompt.id)
-            yield prompt
-    if not seen:
-        raise BadInput(f"{path} has no rows.")
-
-
-def _prompt(line: str, where: str, number: int) -> Prompt:
+def _out(out: Path) -> Path:
+    """Raises BadInput for what cannot be a file."""
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise BadInput(f"{where}: not JSON ({error}).") from error
-    if not isinstance(row, dict) or ("prompt" in row) == ("messages" in row):
-        raise BadInput(f"{where}: a row has either prompt or messages, and perhaps an id.")
-    id = row.get("id", number)
-    if not isinstance(id, str | int):
-        raise BadInput(f"{where}: the id {id!r} is neither a text nor a whole number.")
-    if "prompt" in row:
-        if not isinstance(row["prompt"], str) or not row["prompt"]:
-            raise BadInput(f"{where}: the prompt is no text, or an empty one.")
-        return Prompt(id, row["prompt"])
-    return Prompt(id, None, _messages(row["messages"], where))
+        if out.is_dir():
+            raise BadInput(f"out={out} is a folder: name a file in it, out={out / 'answers.jsonl'}.")
+    except OSError as error:
+        raise BadInput(f"out={out} cannot be a file ({error.strerror}). Give another out=….") from error
+    return out
 
 
-def _messages(said: JsonValue, where: str) -> tuple[dict[str, str], ...]:
-    good = isinstance(said, list) and said
-    for message in said if isinstance(said, list) else []:
-        good = good and isinstance(message, dict) and set(message) == {"role", "content"}
-        good = good and isinstance(message, dict) and all(isinstance(text, str) for text in message.values())
-    if not good or not isinstance(said, list):
-        raise BadInput(f'{where}: messages are a list of {{"role": …, "content": …}}, both texts.')
-    return tuple({str(name): str(text) for name, text in dict(message).items()} for message in said)  # pyright: ignore
+def _check_out(job: Job) -> None:
+    """Raises BadInput where answers cannot be written, Conflict where others are there."""
+    out = job.out
+    if out.exists() and not all(part.exists() for part, _ in job.chunks):
+        raise Conflict(f"{out} is there, with other answers. Give another out=…, or remove it.")
+    above = next(place for place in out.absolute().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise BadInput(f"out={out}: nothing can be written in {above}. Give another out=….")
+    check_disk(above)
 
 
 def generate(job: Job) -> Generated:
     """Answer what has no answer yet. Raises Busy where another process is at the same file."""
     if job.done:
         return Generated(job.out, len(job.prompts), _failed(job.out), False)
-    job.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        job.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"out={job.out}: its folder cannot be made ({error.strerror}). Give another out=….") from error
     with hold(job.out.with_name(f".{job.out.name}.lock")):
-        job.parts.mkdir(exist_ok=True)
-        clear_partials(job.parts)
         todo = [(part, rows) for part, rows in job.chunks if not part.exists()]
         if todo:
             check_machine(job.out.parent)
-            _answer(job, todo)
-        return _join(job)
+        job.parts.mkdir(exist_ok=True)
+        clear_partials(job.parts)
+        try:
+            if todo:
+                _answer(job, todo)
+            return _join(job)
+        finally:
+            with suppress(OSError):  # parts are in it, or it is gone
+                job.parts.rmdir()
 
 
 def _answer(job: Job, todo: list[tuple[Path, tuple[Prompt, ...]]]) -> None:
@@ -251,7 +239,7 @@ def sampling(llm: "LLM", job: Job, prompt: Prompt) -> "SamplingParams":
             setattr(params, name, value)
     if params.temperature == 0:
         params.top_p, params.top_k = 1.0, 0
-    params.max_tokens, params.stop = said.max_tokens, list(said.stop)
+    params.max_tokens, params.stop = min(said.max_tokens, job.settings.context), list(said.stop)
     params.seed = int.from_bytes(hashlib.sha256(f"{said.seed} {prompt.id!r}".encode()).digest()[:4], "big")
     return params
 

@@ -7,9 +7,9 @@ import pytest
 from serving_toys import TEMPLATE, add_shell
 from tokens_toys import write_tokenizer
 
-from catalog.errors import BadInput
+from catalog.errors import BadInput, Damaged
 from catalog.home import Home
-from serving.chat import check_template
+from serving.chat import check_conversations, check_template
 from serving.target import Target, resolve
 
 
@@ -37,6 +37,7 @@ def test_an_answer_that_does_not_stop_is_warned_of(home: Home, tmp_path: Path):
     [
         ("{% for message in messages %}", "fails"),
         ("{{ messages[0]['words'].strip() }}", "fails"),
+        ("{{ 1 // (messages | length - 1) }}", "fails"),
         ("{% for message in messages %}{{ message['role'] }}{% endfor %}", "loses what was said"),
         ("{% for message in messages %}{{ message['content'] }}{% endfor %}", "does not begin an answer"),
     ],
@@ -49,3 +50,18 @@ def test_a_template_that_cannot_be_used_is_refused(home: Home, tmp_path: Path, t
 def test_a_model_without_a_template_has_nothing_to_check(home: Home):
     add_shell(home, "base", template=False)
     assert check_template(resolve(home, "base")) is None
+
+
+def test_a_conversation_that_the_template_refuses_is_named(home: Home, tmp_path: Path):
+    strict = "{% if messages[0]['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}" + TEMPLATE
+    target = talking(home, tmp_path, strict, [3])
+    asked = [(f"p.jsonl:{at}", [{"role": role, "content": "x"}]) for at, role in enumerate(("user", "tool"), 1)]
+    check_conversations(target, asked[:1])
+    with pytest.raises(BadInput, match=r"^p.jsonl:2: the chat template of base@1 fails: no tools"):
+        check_conversations(target, asked)
+
+
+def test_a_tokenizer_that_cannot_be_read_is_damage(home: Home):
+    add_shell(home, "base")
+    with pytest.raises(Damaged, match=r"models/base@1: its tokenizer.json cannot be read"):
+        check_template(resolve(home, "base"))

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from serving_toys import add_adapter, add_shell, free_port, make_home
+from tokens_toys import write_tokenizer
 from toys import millrace
 
 from catalog.endpoints import answers, up
@@ -24,8 +25,10 @@ from catalog.index import put_into_catalog
 from catalog.locks import hold, lock_of
 from catalog.records import Record, now, write_record
 from catalog.store import Catalog
+from configs.serve import main
 from serving.apart import last_words
 from serving.endpoint import KEY, ServeConfig, command, plan
+from serving.schemes import Machine
 
 
 def test_a_taken_port_is_refused(home: Home):
@@ -100,12 +103,43 @@ def test_bad_input_is_one_line_and_status_2(home: Home):
         ["base", "port=0"],
         ["base", "host=0.0.0.0"],
         ["base", "context=9999"],
+        ["base", "context=1"],
+        ["base", "start_s=inf"],
+        ["base", "threads=1000000"],
         ["base", "name=a/b"],
     ):
         line = millrace("serve", *words, "--home", str(home.root))
         environment = {name: value for name, value in os.environ.items() if name != KEY}
         done = subprocess.run(line, capture_output=True, text=True, env=environment)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_dry_run_looks_at_the_chat_template_too(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture):
+    folder, made = add_shell(home, "base"), write_tokenizer(tmp_path / "t", special=("<|im_start|>", "<|im_end|>"))
+    (folder / "tokenizer.json").write_bytes((made / "tokenizer.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    words = ["base", f"port={free_port()}", "--dry-run", "--home", str(home.root)]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].startswith("runs")
+    assert "warning: answers of base@1 end with '<|im_end|>'" in said.err
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}")
+    with pytest.raises(BadInput, match="the chat template of base@1 fails"):
+        main(words)
+
+
+def test_a_scheme_without_kernels_is_warned_of_or_refused(
+    home: Home, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("serving.endpoint.machine", lambda: Machine("cpu", flags=frozenset({"amx_int8"})))
+    add_shell(home, "small", template=False, kind="quantized", scheme="fp8", parent="base@1")
+    assert main(["small", f"port={free_port()}", "--dry-run", "--home", str(home.root)]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("warning: small@1 (fp8) is not for this machine, ")
+    assert said.count("\n") == 1
+    add_shell(home, "static", kind="quantized", scheme="fp8-static", parent="base@1")
+    with pytest.raises(BadInput, match="cannot be served here"):
+        plan(ServeConfig(model="static", port=free_port()), home)
 
 
 def test_the_line_that_names_the_error_is_found(tmp_path: Path):

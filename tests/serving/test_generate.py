@@ -7,37 +7,51 @@ import time
 from pathlib import Path
 
 import pytest
-from serving_toys import add_shell, make_home
+from pydantic import ValidationError
+from serving_toys import TEMPLATE, add_shell, make_home
+from tokens_toys import write_tokenizer
 from toys import millrace
 
 from catalog.errors import BadInput, Conflict
 from catalog.home import Home
-from serving.generate import GenerateConfig, plan, read_prompts
+from serving.generate import GenerateConfig, SamplingConfig, generate, plan
+from serving.prompts import read_prompts
+from serving.schemes import Machine
 
 ASKED = {"id": "a", "messages": [{"role": "user", "content": "the mill"}]}
 
 
 def prompts_file(folder: Path, *rows: object) -> Path:
     path = folder / "prompts.jsonl"
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    lines = [row if isinstance(row, str | bytes) else json.dumps(row) for row in rows]
+    path.write_bytes(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines))
     return path
 
 
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("{", "2: not JSON"),
+        ("{", "not JSON"),
         ({"text": "x"}, "either prompt or messages"),
         ({"prompt": "x", "messages": []}, "either prompt or messages"),
         ({"prompt": ""}, "no text, or an empty one"),
         ({"messages": []}, "messages are a list"),
         ({"messages": [{"role": "user"}]}, "messages are a list"),
         ({"id": 1.5, "prompt": "x"}, "neither a text nor a whole number"),
+        ({"id": True, "prompt": "x"}, "neither a text nor a whole number"),
         ({"id": "a", "prompt": "x"}, "the id 'a' is there twice"),
+        ({"prompt": "x", "temprature": 5}, "a row has no 'temprature'"),
+        ({"prompt": "x", "promt": "y"}, "a row has no 'promt'. Did you mean: prompt"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "no role 'robot'. Allowed: system, developer, user"),
+        ({"prompt": "x \ud800"}, r"\\ud800 is half a character"),
+        ({"id": "\ud83d", "prompt": "x"}, r"\\ud83d is half a character"),
+        ({"messages": [{"role": "user", "content": "\udfff"}]}, r"\\udfff is half a character"),
+        ("[" * 100_000, "not JSON"),
+        (b'{"prompt": "caf\xe9"}', "not UTF-8, at byte 16 of the line"),
     ],
 )
 def test_a_row_that_cannot_be_answered_is_named_by_its_line(tmp_path: Path, row: object, why: str):
-    with pytest.raises(BadInput, match=why):
+    with pytest.raises(BadInput, match=f"prompts.jsonl:2: .*{why}"):
         list(read_prompts(prompts_file(tmp_path, ASKED, row)))
 
 
@@ -66,9 +80,72 @@ def test_messages_need_a_template(home: Home, tmp_path: Path):
         plan(GenerateConfig(model="base", prompts=str(prompts_file(tmp_path, ASKED))), home)
 
 
+def test_a_row_that_the_template_refuses_is_named_before_an_engine(home: Home, tmp_path: Path):
+    folder, made = add_shell(home, "base"), write_tokenizer(tmp_path / "t", special=("<|im_start|>", "<|im_end|>"))
+    (folder / "tokenizer.json").write_bytes((made / "tokenizer.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    strict = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('users begin') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(strict + TEMPLATE)
+    path = prompts_file(tmp_path, ASKED, "", {"messages": [{"role": "assistant", "content": "x"}]})
+    with pytest.raises(BadInput, match=r"prompts.jsonl:3: the chat template of base@1 fails: users begin"):
+        plan(GenerateConfig(model="base", prompts=str(path)), home)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "repetition_penalty"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_sampling_is_by_finite_numbers(name: str, value: float):
+    with pytest.raises(ValidationError):
+        SamplingConfig.model_validate({name: value})
+
+
+def test_answers_of_another_or_a_broken_receipt_are_not_taken(home: Home, tmp_path: Path):
+    add_shell(home, "base")
+    config = GenerateConfig(model="base", prompts=str(prompts_file(tmp_path, {"prompt": "x"})))
+    job = plan(config, home)
+    job.out.write_text("{}\n")
+    for said, done in ((json.dumps({"identity": job.identity}), True), ("garbage", False), ("[]", False)):
+        job.receipt.write_text(said)
+        assert job.done is done
+    with pytest.raises(Conflict, match="with other answers"):
+        plan(config, home)
+
+
+def test_a_place_that_cannot_be_written_is_refused(home: Home, tmp_path: Path):
+    add_shell(home, "base")
+    config = GenerateConfig(model="base", prompts=str(prompts_file(tmp_path, {"prompt": "x"})))
+    for out, why in (
+        (tmp_path, "is a folder"),
+        (tmp_path / ("x" * 300), "cannot be a file"),
+        (tmp_path / "prompts.jsonl" / "a.jsonl", "nothing can be written in"),
+        ("/proc/none/a.jsonl", "/proc"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            plan(config.variant(out=str(out)), home)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(BadInput, match="its folder cannot be made"):
+        generate(plan(config.variant(out=str(tmp_path / "link" / "a.jsonl")), home))
+
+
+def test_a_scheme_without_kernels_is_warned_of_or_refused(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("serving.generate.machine", lambda: Machine("cpu", flags=frozenset({"amx_int8"})))
+    path = str(prompts_file(tmp_path, {"prompt": "x"}))
+    add_shell(home, "small", kind="quantized", scheme="fp8", parent="base@1")
+    assert plan(GenerateConfig(model="small", prompts=path), home).warning.startswith("small@1 (fp8) is not for this")
+    add_shell(home, "static", kind="quantized", scheme="fp8-static", parent="base@1")
+    with pytest.raises(BadInput, match="cannot be served here"):
+        plan(GenerateConfig(model="static", prompts=path), home)
+
+
 def test_bad_input_is_one_line_and_status_2(home: Home, tmp_path: Path):
     add_shell(home, "base")
-    for words in (["bass", "p.jsonl"], ["base", "p.jsonl"], ["base", "p.jsonl", "temprature=0"]):
+    prompts_file(tmp_path, {"prompt": "x"}).rename(tmp_path / "good.jsonl")
+    for words in (
+        ["bass", "p.jsonl"],
+        ["base", "p.jsonl"],
+        ["base", "p.jsonl", "temprature=0"],
+        ["base", "good.jsonl", "temperature=inf"],
+        ["base", "good.jsonl", "context=1"],
+    ):
         done = subprocess.run(
             millrace("generate", *words, "--home", str(home.root)), capture_output=True, text=True, cwd=tmp_path
         )
@@ -177,3 +254,13 @@ def test_a_killed_run_goes_on_and_no_row_is_lost_or_doubled(models: Home, tmp_pa
     assert not list(tmp_path.glob(".*.parts"))
     assert resumed == answers(models, "base", path, "chunk_rows=1", f"out={tmp_path}/unbroken.jsonl")
     assert resumed == answers(models, "base", path, "chunk_rows=1")  # nothing to do
+
+
+@pytest.mark.slow
+def test_a_failed_start_leaves_no_folder(models: Home, home: Home, tmp_path: Path):
+    add_shell(home, "base")
+    job = plan(GenerateConfig(model="base", prompts=str(prompts_file(tmp_path, {"prompt": "x"}))), home)
+    (home.artifact("models", "base", "1") / "config.json").unlink()
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        generate(job)
+    assert not list(tmp_path.glob(".*"))
