@@ -62,6 +62,14 @@ def weights(size: int) -> bytes:
     return struct.pack("<Q", 100) + head.encode().ljust(100) + bytes(size - 108)
 
 
+def add_reader(home: Home, name: str) -> Path:
+    """The same with a real tokenizer: enough for its chat template."""
+    folder = add_shell(home, name)
+    write_tokenizer(folder, special=("<|im_start|>", "<|im_end|>"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    return folder
+
+
 def add_adapter(home: Home, name: str, parent: str, **settings: object) -> Path:
     """An adapter that looks whole: its settings, and weights of zeros."""
     folder = add_record(home, name, kind="adapter", method="sft", parent=parent)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from serving_toys import add_shell
+from serving_toys import add_reader, add_shell
 from toys import dies_with_its_parent, millrace, planted
 
 from catalog.errors import BadInput, MillraceError, NotFound
@@ -88,7 +88,7 @@ def two_models(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     """Models named base and other whose engine repeats what it is asked."""
     dataset(home, tmp_path, "mills", ROWS)
     for name in ("base", "other"):
-        add_shell(home, name)
+        add_reader(home, name)
     monkeypatch.setenv("PYTHONPATH", planted(tmp_path / "parrot", PARROT)["PYTHONPATH"])
     return home
 
@@ -123,7 +123,7 @@ def test_a_model_that_was_made_anew_is_asked_again(two_models: Home, tmp_path: P
 
 def test_an_exam_that_is_killed_takes_its_engine_along(home: Home, tmp_path: Path):
     dataset(home, tmp_path, "mills", ROWS)
-    add_shell(home, "base")
+    add_reader(home, "base")
     command = millrace("exam", "base", "dataset=mills", "--home", str(home.root))
     assert dies_with_its_parent(command, "generate", tmp_path / "plant")
 

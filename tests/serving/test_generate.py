@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from serving_toys import TEMPLATE, add_shell, make_home
-from tokens_toys import write_tokenizer
+from serving_toys import TEMPLATE, add_reader, add_shell, make_home
 from toys import millrace
 
 from catalog.errors import BadInput, Conflict
@@ -81,9 +80,7 @@ def test_messages_need_a_template(home: Home, tmp_path: Path):
 
 
 def test_a_row_that_the_template_refuses_is_named_before_an_engine(home: Home, tmp_path: Path):
-    folder, made = add_shell(home, "base"), write_tokenizer(tmp_path / "t", special=("<|im_start|>", "<|im_end|>"))
-    (folder / "tokenizer.json").write_bytes((made / "tokenizer.json").read_bytes())
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    folder = add_reader(home, "base")
     strict = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('users begin') }}{% endif %}"
     (folder / "chat_template.jinja").write_text(strict + TEMPLATE)
     path = prompts_file(tmp_path, ASKED, "", {"messages": [{"role": "assistant", "content": "x"}]})
