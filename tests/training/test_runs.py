@@ -14,6 +14,7 @@ from catalog.index import put_into_catalog
 from catalog.records import Record, now, write_record
 from training.loader.batches import hashes
 from training.mixtures.reading import load_mixture
+from training.runs.asked import AGAIN_S
 from training.runs.machine import multiplies_bf16
 
 pytestmark = pytest.mark.slow
@@ -121,7 +122,7 @@ def test_two_starts_at_once_and_a_second_signal(whole, forks):
     assert f"is being written by process {job.pid}" in busy.error
     for _ in range(2):
         os.kill(job.pid, signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(AGAIN_S + 0.3)  # sooner, it would be the same word passed on twice
     done = job.wait(30)
     assert (done.status, "interrupted" in done.err) == (130, True)
     assert counts(whole, "twice")["step"] == 0

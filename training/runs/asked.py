@@ -10,7 +10,7 @@ import signal
 import time
 from types import FrameType
 
-AGAIN_S = 2.0
+AGAIN_S = 1.0
 """What comes sooner after the first signal is the same word: `timeout` and `just` both pass one on to a command."""
 
 
