@@ -255,8 +255,9 @@ def check_disk(folder: Path) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """Variables of an engine's process. Nothing is asked of the network.
 
-    vLLM's own binding leaves a core to the server, which is half of two: threads are not bound. They wait passively:
-    beside another busy program spinning ones were much slower (once 5.7 s against 0.5 for the same answers).
+    vLLM's own binding leaves a core to the server, which is half of two: threads are not bound. At a barrier they spin
+    for a moment, then sleep: asleep at once, W8A8 was no faster than bf16 (docs/benchmarks.md "Serving"); spinning on,
+    they were much slower beside another busy program (once 5.7 s against 0.5 for the same answers).
     """
     own = {
         "VLLM_NO_USAGE_STATS": "1",
@@ -273,6 +274,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(settings.threads),
         "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "20000"),
     }
 
 
