@@ -19,10 +19,10 @@ from pydantic import Field
 
 from catalog.config import Config
 from catalog.errors import BadInput, NotFound, near
+from catalog.room import GIB
 from training.models.config import CAUSAL, ModelConfig, parameters
 from training.models.presets import preset
 
-GIB = 2**30
 MFU = 0.40
 """llm-foundry 0.35-0.46, Megatron 0.41-0.48, nanochat 0.50 of H100s: what a good run reaches without more work."""
 RESERVED = 0.08
