@@ -24,7 +24,7 @@ from catalog.home import Home
 from catalog.records import Record
 from catalog.tables import size, table
 from catalog.weights import weight_bytes
-from configs.scorers import heldout
+from configs.scorers import Question, answered, heldout, tuned_on
 from serving.compress import Document, Job, QuantizeConfig, Texts, compressible, plan, quantize
 from serving.engine import EngineConfig
 from serving.receipt import SPEED, MeasureConfig, Receipt, Scorer, asked, receipt
@@ -193,14 +193,21 @@ def _check_measure(job: Job, recipe: Recipe) -> None:
 
 
 def _receipt(job: Job, model: str, recipe: Recipe) -> Receipt:
+    """Of the model or of its parent, on the same texts and questions."""
     assert job.texts
-    wanted = asked(job.home, model, recipe.measure, [job.texts.mixture], recipe.engine)
-    return receipt(wanted, partial(_scorers, job.texts, recipe.measure))
+    talks = job.target.template and recipe.measure.questions
+    exam = tuned_on(job.home, job.target.model) if talks else None
+    reads = [job.texts.mixture, exam[0]] if exam else [job.texts.mixture]
+    wanted = asked(job.home, model, recipe.measure, reads, recipe.engine)
+    return receipt(wanted, partial(_scorers, job.texts, exam, recipe.measure))
 
 
-def _scorers(texts: Texts, measure: MeasureConfig) -> list[Scorer]:
-    """What a receipt asks of a model; tasks come here."""
-    return [partial(heldout, texts.heldout(measure.rows))]
+def _scorers(texts: Texts, exam: tuple[Record, list[Question]] | None, measure: MeasureConfig) -> list[Scorer]:
+    """What a receipt asks of a model; more tasks come here."""
+    own: list[Scorer] = [partial(heldout, texts.heldout(measure.rows))]
+    if exam:
+        own.append(partial(answered, str(exam[0].ref), exam[1][: measure.questions]))
+    return own
 
 
 # ── What is printed ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,6 +235,11 @@ def _compared(parent: Receipt, made: Receipt) -> str:
     rows: list[tuple[str, str, str]] = [
         ("size", "served/size", "bytes"),
         *((task, task, "perplexity") for task in parent.tasks("perplexity")),
+        *(
+            (f"{name} match, {task.removeprefix('served/exam/')}", task, f"{name}_match")
+            for name in ("exact", "partial")
+            for task in parent.tasks(f"{name}_match")
+        ),
     ]
     rows += [(f"{name}, tokens/s", SPEED, f"{name}_tokens_per_second") for name in ("prefill", "decode")]
     lines = []
@@ -235,7 +247,8 @@ def _compared(parent: Receipt, made: Receipt) -> str:
         values = [one.value(task, metric) for one in (parent, made)]
         shown = [size(value) if metric == "bytes" else f"{value:,.4g}" for value in values]
         name = label.replace("served/", "perplexity, ") if metric == "perplexity" else label
-        lines.append([name, *shown, f"{values[1] / values[0] - 1:+.2%}"])
+        change = f"{values[1] / values[0] - 1:+.2%}" if values[0] else ""
+        lines.append([name, *shown, change])
     return table(["measure", str(parent.record.config["model"]), str(made.record.config["model"]), "change"], lines)
 
 

@@ -32,7 +32,7 @@ def in_own_process(log: Path, function: Callable[P, T], *args: P.args, **kwargs:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(log,)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(log, os.getpid())) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
@@ -47,10 +47,12 @@ def terminal() -> TextIO:
     return _terminal[-1] if _terminal else sys.stderr
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when the thread that made it ends."""
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to end this process when the thread of `parent` that made it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before that was asked
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def last_words(log: Path) -> str:
@@ -60,8 +62,8 @@ def last_words(log: Path) -> str:
     return (named or lines or ["it said nothing"])[-1][-300:]
 
 
-def _begin(log: Path) -> None:
-    die_with_parent()
+def _begin(log: Path, parent: int) -> None:
+    die_with_parent(parent)
     _terminal.append(os.fdopen(os.dup(2), "w", buffering=1))
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(out, 1)

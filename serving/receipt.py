@@ -26,6 +26,8 @@ from catalog.wanted import Wanted
 from catalog.weights import weight_bytes
 from serving.apart import in_own_process, terminal
 from serving.engine import EngineConfig, Settings, check_machine, settings_for, start
+from serving.generate import token_ids
+from serving.prompts import Prompt
 from serving.target import Target, resolve, shape_of
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class MeasureConfig(Config):
 
     rows: int = Field(default=16, ge=1)
     """Held-out samples of each domain at most."""
+    questions: int = Field(default=100, ge=0)
+    """Of those that the dataset it was tuned on holds out, at most; for models that talk."""
     prompts: int = Field(default=8, ge=1)
     """Prompts of the speed run, all at once."""
     prompt_tokens: int = Field(default=128, ge=2)
@@ -83,6 +87,17 @@ class Reader:
                 ids: list[int] = prompt["prompt_token_ids"]
                 said: list[Any] = list(answer.prompt_logprobs or ())  # of the first token there is none
                 yield -sum(at[token].logprob for token, at in zip(ids[1:], said[1:], strict=True)), len(ids) - 1
+
+    def answers(self, asked: Sequence[str], max_tokens: int) -> list[str]:
+        """The likeliest answer to each question, by the chat template; none to a question longer than the context."""
+        turns = [({"role": "user", "content": one},) for one in asked]
+        ids = [token_ids(self._llm, Prompt(at, None, messages)) for at, messages in enumerate(turns)]
+        fits = [at for at, tokens in enumerate(ids) if len(tokens) < self.context]
+        prompts: list[Any] = [{"prompt_token_ids": ids[at]} for at in fits]
+        wanted = self._llm.get_default_sampling_params()
+        wanted.temperature, wanted.top_p, wanted.top_k, wanted.max_tokens = 0.0, 1.0, 0, max_tokens
+        said = dict(zip(fits, self._llm.generate(prompts, wanted, use_tqdm=False), strict=True))
+        return [said[at].outputs[0].text if at in said else "" for at in range(len(ids))]
 
     def speed(self, config: MeasureConfig) -> list[Score]:
         """Tokens a second of prompts read, and of answers written, all prompts at once."""

@@ -9,6 +9,7 @@ Each step is a command that you can type yourself; what it says is kept under <h
 """
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +33,9 @@ from catalog.progress import duration
 from catalog.records import RECORD, Record, load_record, versions
 from catalog.store import Catalog, quoted
 from catalog.tables import size, table
+from configs.scorers import Question
 from configs.serve import curl
-from configs.stories.exam import ExamConfig, Question, described, exam, questions, settled
+from configs.stories.exam import ExamConfig, described, exam, questions, settled
 from configs.trace import told
 from data.again import read_again
 from serving.apart import die_with_parent
@@ -188,7 +191,11 @@ class Story:
             out.write(f"$ {shlex.join(['just', *step.words])}\n")
             out.flush()
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
             try:
                 self._wait(child, log)

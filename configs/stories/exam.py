@@ -10,13 +10,14 @@ compared with the true ones (eval/answers.py); the scores are rows of `evaluatio
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import pyarrow.parquet as pq
 from pydantic import Field, JsonValue
 
 from catalog.commands import Parser
@@ -28,6 +29,7 @@ from catalog.locks import hold, lock_of, remove
 from catalog.records import FileEntry, Record, file_entry, find
 from catalog.tables import table
 from catalog.wanted import Wanted
+from configs.scorers import ANSWER_TOKENS, Question, questions_of
 from eval.answers import Estimate, match, mean
 from serving.apart import die_with_parent
 from serving.generate import GenerateConfig, plan
@@ -45,19 +47,10 @@ class ExamConfig(Config):
     dataset: str = "docs-questions"
     questions: int = Field(default=300, ge=2)
     """The first so many of the held-out part."""
-    max_tokens: int = Field(default=64, ge=1)
+    max_tokens: int = Field(default=ANSWER_TOKENS, ge=1)
     """Of an answer."""
     precision: Literal["", "fp32", "bf16"] = ""
     """Empty: as each model is saved."""
-
-
-class Question(NamedTuple):
-    """A question with its true answer."""
-
-    id: str
-    lang: str
-    asked: str
-    truth: str
 
 
 Answered = dict[str, str]
@@ -100,16 +93,7 @@ def settled(config: ExamConfig, home: Home) -> ExamConfig:
 def questions(config: ExamConfig, home: Home, split: str) -> list[Question]:
     """The first questions of a part of the dataset: rows of one question and one answer. Raises BadInput for none."""
     record = find(home, "datasets", config.dataset)
-    folder, found = home.artifact("datasets", record.name, record.version), list[Question]()
-    for entry in record.files:
-        if entry.path.startswith(f"{split}/") and "messages" in pq.read_schema(folder / entry.path).names:
-            rows = pq.read_table(folder / entry.path, columns=["row_id", "lang", "messages"]).to_pylist()
-            said = [(row, json.loads(row["messages"] or "[]")) for row in rows]
-            found += [
-                Question(row["row_id"], row["lang"], turns[0]["content"], turns[1]["content"])
-                for row, turns in said
-                if [turn["role"] for turn in turns] == ["user", "assistant"]
-            ]
+    found = questions_of(home, record, split)
     if not found:
         raise BadInput(f"{record.ref} holds out no rows of one question and one answer.")
     return found[: config.questions]
@@ -150,7 +134,10 @@ def _asked(config: ExamConfig, home: Home, folder: Path, model: str, asked: Sequ
     _clear(set_fields(GenerateConfig(model=model, prompts=str(prompts)), words), home)
     command = [sys.executable, "-P", "-m", "configs", "generate", model, str(prompts), *words]
     done = subprocess.run(
-        [*command, "--home", str(home.root)], capture_output=True, text=True, preexec_fn=die_with_parent
+        [*command, "--home", str(home.root)],
+        capture_output=True,
+        text=True,
+        preexec_fn=partial(die_with_parent, os.getpid()),
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]

@@ -10,7 +10,8 @@ from toys import dies_with_its_parent, millrace, planted
 from catalog.errors import BadInput, MillraceError, NotFound
 from catalog.home import Home
 from catalog.records import Record, now
-from configs.stories.exam import ExamConfig, Question, _scores, described, exam, first_line, questions, settled
+from configs.scorers import Question
+from configs.stories.exam import ExamConfig, _scores, described, exam, first_line, questions, settled
 from data.instructions.config import DatasetConfig
 from data.instructions.prepare import prepare
 

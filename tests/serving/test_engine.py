@@ -154,11 +154,8 @@ def test_all_gpus_share_a_model_whose_context_is_shortened():
 
 def test_the_process_leaves_no_core_idle_and_asks_no_network():
     said = environment(settings_for(EngineConfig(threads=2), SHAPE, cpu(30)))
-    assert (said["OMP_NUM_THREADS"], said["VLLM_CPU_OMP_THREADS_BIND"], said["OMP_WAIT_POLICY"]) == (
-        "2",
-        "nobind",
-        "PASSIVE",
-    )
+    assert (said["OMP_NUM_THREADS"], said["VLLM_CPU_OMP_THREADS_BIND"]) == ("2", "nobind")
+    assert int(said["GOMP_SPINCOUNT"]) > 0  # a moment, neither none nor without end
     assert said["HF_HUB_OFFLINE"] == "1"
     assert "OMP_NUM_THREADS" not in environment(settings_for(EngineConfig(), SHAPE, gpus(1)))
 

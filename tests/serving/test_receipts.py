@@ -14,10 +14,12 @@ from serving_toys import make_home
 from toys import millrace
 
 from catalog.home import Home
-from catalog.records import find
+from catalog.records import find, write_record
 from catalog.store import Catalog
 from catalog.weights import heads_of
 from configs.quantize import texts_of
+from data.instructions.config import DatasetConfig
+from data.instructions.prepare import prepare
 from serving.receipt import Receipt
 from serving.schemes import known, machine, why_not
 from training.mixtures.build import build
@@ -37,13 +39,19 @@ def run(home: Home, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The model base and the mixture m; base-w8a8, compressed and measured."""
+    """The model base, said to be tuned on the dataset mills, and the mixture m; base-w8a8, compressed and measured."""
     for package in ("vllm", "llmcompressor"):
         pytest.importorskip(package, reason=f"{package} is not installed: requirements/install serving")
     folder = tmp_path_factory.mktemp("compressed")
     home = make_home(folder)
     toy_tokens(home, folder, count=200)
     build(MixtureConfig(name="m", tokens=("toy",), heldout=0.1), home)
+    path = folder / "mills.jsonl"
+    path.write_text(
+        "".join(json.dumps({"instruction": f"Mill {n}?", "output": f"Brook {n}."}) + "\n" for n in range(40))
+    )
+    prepare(DatasetConfig(name="mills", input=(str(path),), held_out=0.25), home)
+    write_record(home, find(home, "models", "base").model_copy(update={"inputs": ("datasets/mills@1",)}))
     (folder / "said").write_text(run(home, "quantize", "base", "w8a8", *SMALL))
     return home
 
@@ -105,6 +113,16 @@ def test_perplexity_is_within_the_receipt(models: Home, model: str):
         assert receipt.value(f"served/{domain}", "perplexity") == pytest.approx(math.exp(lost / count), rel=within)
     size = (models.artifact("models", model, "1") / "model.safetensors").stat().st_size
     assert receipt.value("served/size", "bytes") == size
+
+
+def test_its_answers_are_scored_as_an_exam_scores_them(models: Home):
+    run(models, "exam", "base", "base-w8a8", "dataset=mills")
+    exam = find(models, "evaluations", "exam-base-1")
+    assert isinstance(own := exam.counts["models"], dict)
+    for model in ("base", "base-w8a8"):
+        receipt = Receipt(find(models, "evaluations", f"{model}-served"))
+        for measure in ("exact", "partial"):
+            assert receipt.value("served/exam/mills@1", f"{measure}_match") == own[f"{model}@1"][measure]["value"]  # type: ignore
 
 
 def test_a_compressed_model_answers(models: Home, tmp_path: Path):
@@ -171,7 +189,9 @@ def test_a_search_names_the_smallest_that_holds(models: Home):
         "bits_per_byte",
         "bytes",
         "decode_tokens_per_second",
+        "exact_match",
         "loss",
+        "partial_match",
         "perplexity",
         "prefill_tokens_per_second",
     ]
