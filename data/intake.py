@@ -7,7 +7,6 @@ A part is written under a temporary name and renamed when whole; its footer carr
 
 import hashlib
 import json
-import unicodedata
 from collections import Counter
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,7 +24,7 @@ from catalog.store import quoted
 from data.parquet import RowGroupWriter
 from data.signals.measures import SIGNALS
 from data.sources.records import Source, Span
-from data.text.white_space import joined
+from data.text.white_space import folded
 
 SCHEMA = pa.schema(
     [
@@ -100,7 +99,7 @@ def empty_rows() -> duckdb.DuckDBPyConnection:
 
 def text_key(text: str) -> str:
     """A text's identity up to case, Unicode composition and white space: 32 hex digits of BLAKE2b; empty for none."""
-    normal = joined(text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold())
+    normal = folded(text)
     return hashlib.blake2b(normal, digest_size=16).hexdigest() if normal else ""
 
 

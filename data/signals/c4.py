@@ -21,6 +21,7 @@ from data.signals.lines import (
     LINES,
     LONG_WORD,
     LOREM,
+    NO_PHRASE,
     POLICY,
     UNENDED,
     C4Lines,
@@ -43,7 +44,7 @@ _PHRASES = (
     ("use of cookies", "k", POLICY),
     ("use cookies", "k", POLICY),
 )
-"""What a line may say, and a sign in it that few words have."""
+"""What a line may say, and a sign in it that few words have: side by side where it is the same."""
 _RULES = {
     "c4_long_word_lines": LONG_WORD,
     "c4_unended_lines": UNENDED,
@@ -88,11 +89,11 @@ def cut_lines(words: Words) -> Lines:
 @lru_cache(maxsize=1)
 def _phrases() -> Phrases:
     signs = np.zeros((len(_PHRASES), max(len(phrase) for phrase, _, _ in _PHRASES)), np.uint8)
-    by_sign = np.zeros(256, np.uint8)
-    by_sign[list(b"{[")] = 1
+    by_sign = np.full(256, NO_PHRASE, np.uint8)
+    by_sign[list(b"{[")] = len(_PHRASES)
     for row, (phrase, sign, _) in enumerate(_PHRASES):
         signs[row, : len(phrase)] = list(phrase.encode())
-        by_sign[[ord(sign), ord(sign.upper())]] = 1
+        by_sign[[ord(sign), ord(sign.upper())]] = min(row, by_sign[ord(sign)])
     return Phrases(
         signs,
         np.array([len(phrase) for phrase, _, _ in _PHRASES]),

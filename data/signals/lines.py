@@ -25,6 +25,7 @@ PARAGRAPHS, PARAGRAPHS_AGAIN, PARAGRAPHS_AGAIN_CHARS, LINES, LONGEST, BULLETS, E
 LONG_WORD, UNENDED, FEW_WORDS, LOREM, JAVASCRIPT, CURLY, POLICY, CITES = (1 << i for i in range(8))
 """What C4's rules look for in a line, in C4's order; and whether it has a citation to be taken out."""
 MIN_WORDS = 3
+NO_PHRASE = 255
 _NEWLINE, _RETURN, _DOT, _DASH, _CURLY, _SQUARE, _CLOSE = map(ord, "\n\r.-{[]")
 _EDIT, _NEEDED = tuple(b"edit]"), tuple(b"citation needed]")
 
@@ -46,14 +47,16 @@ class Text(NamedTuple):
 
 
 class Phrases(NamedTuple):
-    """What C4 looks for: `signs[i, :length[i]]` in small letters, found by its rare sign at place `at[i]`."""
+    """What C4 looks for: `signs[i, :length[i]]` in small letters, found by its rare sign at place `at[i]`; in order of
+    these signs."""
 
     signs: np.ndarray
     length: np.ndarray
     at: np.ndarray
     flag: np.ndarray
     by_sign: np.ndarray
-    """uint8[256]: 1 where a sign is the rare one of a phrase, or a bracket."""
+    """uint8[256]: where a sign is the rare one of phrases, the number of the first of them; for a bracket, how many
+    phrases there are; else NO_PHRASE."""
 
 
 class C4Lines(NamedTuple):
@@ -255,16 +258,19 @@ def _phrases(codes: np.ndarray, start: int, end: int, tables: Tables, phrases: P
     """Flags of what C4 looks for in a line."""
     flags = 0
     for at in range(start, end):
-        if not phrases.by_sign[codes[at]]:
+        first = int(phrases.by_sign[codes[at]])
+        if first == NO_PHRASE:
             continue
         if codes[at] == _CURLY:
             flags |= CURLY
         elif codes[at] == _SQUARE:
             flags |= CITES * _is_citation(codes, at + 1, end, tables.shape)
         else:
-            for phrase in range(len(phrases.length)):
+            phrase = first
+            while phrase < len(phrases.length) and phrases.by_sign[phrases.signs[phrase, phrases.at[phrase]]] == first:
                 if _stands(codes, at - phrases.at[phrase], start, end, phrase, phrases, tables.lower):
-                    flags |= phrases.flag[phrase]
+                    flags |= int(phrases.flag[phrase])
+                phrase += 1
     return flags
 
 
