@@ -52,6 +52,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--prompt", type=int, default=128, help="tokens of a prompt")
     parser.add_argument("--answer", type=int, default=64, help="tokens of an answer")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="compiled models, which GPUs get anyway")
     parser.add_argument("--plain", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     home = Home.open()
@@ -93,7 +94,7 @@ def _served(home: Home, model: str, clients: list[int], options: argparse.Namesp
     from serving.engine import EngineConfig
 
     context = options.prompt + options.answer + 16
-    engine = EngineConfig(precision="bf16", context=context)
+    engine = EngineConfig(precision="bf16", context=context, compile=options.compile)
     job = plan(ServeConfig(model=model, port=_free_port(), engine=engine), home)
     with running(job):
         folder = str(job.target.chat)
