@@ -25,7 +25,7 @@ from catalog.errors import NotFound
 from catalog.home import Home
 from tests.bench.growth import WORKERS, grow
 from tests.bench.speed import COLUMNS, build, compare, english_only
-from tests.bench.tables import publish, table
+from tests.bench.tables import doing, publish, table
 
 PARTS = ("speed", "growth", "text")
 SHARED = Path(os.environ.get("MILLRACE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -82,6 +82,7 @@ def _has_gold(folder: Path, parts: Sequence[str]) -> bool:
 
 def _on_crawls(parts: Sequence[str], arguments: Namespace, has_gold: bool) -> None:
     """What starts from the default crawl: speed and growth."""
+    doing("the default crawl, made where the home has none")
     crawl = _default_crawl()
     with TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
@@ -89,6 +90,7 @@ def _on_crawls(parts: Sequence[str], arguments: Namespace, has_gold: bool) -> No
             _speed(crawl, Path(scratch), home, arguments.repeats, arguments.gold if has_gold else None)
         if "growth" in parts:
             if not home.exists():
+                doing("a build of the default crawl, for its paragraphs")
                 build(crawl, home)
             _growth(home, [int(size) for size in arguments.sizes.split(",")])
 
@@ -100,6 +102,7 @@ def _speed(crawl: Path, scratch: Path, home: Path, repeats: int, gold: Path | No
     rows, stages = [], []
     for name, folder in inputs.items():
         built = home if folder == crawl else scratch / "home of gold"
+        doing(f"speed: {name}, all pages and English ones, both sides in turn, {repeats} times")
         everything = compare(folder, repeats, built)
         english_only(folder, built, english := scratch / f"{name}-english".replace(" ", "-"))
         alone = compare(english, repeats)
@@ -123,7 +126,8 @@ def _growth(home: Path, sizes: list[int]) -> None:
         "to six a page, in each of which three words are others; no page is like another. Memory is the most that a "
         "worker and the main process had, pages shared with other processes counted by their share."
     )
-    publish("Cost as the input grows", "just bench engine --only growth", f"{grow(home, sizes)}\n\n{notes}")
+    command = f"just bench engine --only growth --sizes {','.join(map(str, sizes))}"
+    publish("Cost as the input grows", command, f"{grow(home, sizes)}\n\n{notes}")
 
 
 def _default_crawl() -> Path:

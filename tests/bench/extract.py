@@ -24,7 +24,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from data.page.main_text import read_page
 from data.page.train import SEEDS, Example, Gold, example, folds, read_gold, together, train
 from data.text.extract import extract
-from tests.bench.tables import table
+from tests.bench.tables import doing, table
 
 FOLDS = 6
 _WORD = re.compile(r"\w+")
@@ -145,8 +145,10 @@ def compare(folder: Path) -> str:
     sets = list(dict.fromkeys(gold.set for gold in golds))
     pages = [gold.html for gold in golds if gold.set == "articles"]
     runs: list[tuple[str, list[str], float]] = []
+    doing("text: our networks, trained without the hosts of each fold")
     runs.append(("blocks (held-out hosts)", held_out([example(gold) for gold in golds]), milliseconds(ours, pages)))
     for name, peer in peers().items():
+        doing(f"text: {name}")
         safe = _guarded(peer)
         runs.append((name, [safe(gold.html) for gold in golds], milliseconds(safe, pages)))
     rows, of_set = [], np.array([gold.set for gold in golds])

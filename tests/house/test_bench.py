@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.errors import BadInput, NotFound
-from tests.bench import engine
+from tests.bench import engine, tables
 from tests.bench.__main__ import NAMES, main
 
 OPTIONS = {
@@ -59,6 +59,17 @@ def test_what_is_left_out_without_real_pages_is_said(tmp_path, monkeypatch, caps
     everything, speed = capsys.readouterr().err.splitlines()
     assert everything.startswith("left out: the rows `real pages` of Read to publish and Main text (no pages ")
     assert speed.startswith("left out: the rows `real pages` of Read to publish (no pages ")
+
+
+def test_a_table_goes_where_the_last_line_says(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "docs" / "benchmarks.md"
+    page.parent.mkdir()
+    page.write_text("# Benchmarks\n\n## Old\n\nolder\n\n## Other\n\nstays\n")
+    monkeypatch.setattr(tables, "PAGE", page)
+    tables.publish("Old", "just bench engine", "newer")
+    assert page.read_text().startswith("# Benchmarks\n\n## Old\n\n`just bench engine` on ")
+    assert page.read_text().endswith("\n\nnewer\n\n## Other\n\nstays\n")
+    assert capsys.readouterr().err == "Kept under `Old` in docs/benchmarks.md.\n"
 
 
 def test_real_pages_that_are_there_are_used(tmp_path, monkeypatch, capsys):
