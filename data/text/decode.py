@@ -11,7 +11,8 @@ Python's codecs say. Two rules overrule a declaration, because pages copied betw
 - a body that is valid UTF-8 throughout and holds multi-byte characters is UTF-8 (against a double-byte declaration only
   with `MULTIBYTE_EVIDENCE`, since a word or two of GBK can be valid UTF-8);
 - a declared encoding that more than `PLAINLY_WRONG` of the non-ASCII bytes do not fit is given up for a detected one,
-  if that one leaves at most a quarter of the replacements.
+  if that one leaves at most a quarter of the replacements; declared UTF-8 is not given up for a Latin encoding,
+  which any bytes fit, where those that are not UTF-8 are sequences of it cut short.
 
 No input fails: what does not fit becomes U+FFFD and is counted.
 """
@@ -24,13 +25,18 @@ from typing import NamedTuple
 MULTIBYTE_EVIDENCE = 6
 """Continuation bytes (six letters or three CJK characters) that double-byte text does not make valid by chance."""
 PLAINLY_WRONG = 0.1
+BROKEN_UTF8 = 0.5
+"""Replacements for each byte above ASCII: cut UTF-8 has one for two or more bytes, Western text one for almost each."""
 PRESCAN_BYTES = 4096
 """The standard reads 1,024; pages with long comments or scripts before their meta element are common."""
 DETECT_BYTES = 65_536
 
 
 class Decoded(NamedTuple):
-    """A page's text, the WHATWG (else Python) name of its encoding, and how many characters were replaced by U+FFFD."""
+    """A page's text, the WHATWG (else Python) name of its encoding, and how many characters were replaced by U+FFFD.
+
+    UTF-8 that writes characters as surrogate pairs is `cesu-8`.
+    """
 
     text: str
     charset: str
@@ -103,6 +109,7 @@ _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _META = re.compile(rb"<meta[\s/]([^>]*)", re.IGNORECASE)
 _META_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w:.+-]+)", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w:.+-]+)[\"']")
+_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _LETTER = re.compile(rb"[A-Za-z]")
 _UNDECLARABLE = ("text/plain", "application/json", "text/markdown", "text/csv")
@@ -189,8 +196,10 @@ def _decode_as(body: bytes, charset: str) -> Decoded:
         return Decoded(body.decode(python), name, 0)
     except UnicodeDecodeError:
         text = body.decode(python, _error_handler())
-    literal = body.count(b"\xef\xbf\xbd") if python == "utf_8" else 0
-    return Decoded(text, name, max(0, text.count("\ufffd") - literal))
+    if python != "utf_8":
+        return Decoded(text, name, text.count("\ufffd"))
+    name = "cesu-8" if _PAIR.search(body) else name
+    return Decoded(text, name, max(0, text.count("\ufffd") - body.count(b"\xef\xbf\xbd")))
 
 
 @cache
@@ -206,6 +215,8 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     byte = body[at]
     if error.encoding in ("cp1252", "cp1253", "cp1254", "cp1255", "cp1257", "cp1258", "cp874") and 0x80 <= byte < 0xA0:
         return chr(byte), at + 1
+    if error.encoding == "utf-8" and byte == 0xED and (pair := _PAIR.match(body, at)):
+        return pair[0].decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16"), pair.end()
     if error.encoding == "gb18030" and byte == 0x80:
         return "€", at + 1
     if error.encoding == "euc_jp" and byte >= 0xA1 and at + 1 < len(body) and body[at + 1] >= 0xA1:
@@ -227,11 +238,13 @@ def _decode_legacy(body: bytes, declared: str) -> Decoded:
     said = _decode_as(body, declared) if declared else None
     if said and (not said.replaced or said.replaced <= PLAINLY_WRONG * _foreign_bytes(body)):
         return said
-    if not said:
-        utf8 = _decode_as(body, "utf-8")
+    if declared in ("", "utf-8"):
+        utf8 = said or _decode_as(body, "utf-8")
         if utf8.replaced * 4 <= len(body) - len(utf8.text) and not _wide(body) and not _stateful(body):
             return utf8  # bad bytes in UTF-8, or a character cut at the end
     found = _decode_as(body, detect(body))
+    if declared == "utf-8" and said and found.charset in {"windows-1252", *_CENTRAL_EUROPEAN}:  # these fit any bytes
+        return said if said.replaced <= BROKEN_UTF8 * _foreign_bytes(body) else found
     return said if said and found.replaced * 4 > said.replaced else found
 
 

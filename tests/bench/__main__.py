@@ -2,6 +2,7 @@
 The peers are the dependency group `bench`.
 
 just bench                    list them
+just bench engine --help      the options of one, with examples
 just bench engine             read → publish and main text beside their peers; cost as the input grows
 just bench signals            measures beside datatrove's filters on the same documents
 just bench dedup              near-duplicates beside datatrove, text-dedup's method and datasketch
@@ -21,7 +22,7 @@ NAMES = ("engine", "signals", "dedup", "tokens", "train", "tune", "serve")
 
 def main(argv: list[str]) -> int:
     """Run one benchmark with the rest of the arguments."""
-    if not argv or argv[0] in ("-h", "--help") or argv[-1] in ("-h", "--help"):
+    if not argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0
     if argv[0] not in NAMES:

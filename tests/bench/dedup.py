@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog.commands import Parser
 from tests.bench.dedup_history import on_history, whole_builds
 from tests.bench.near_pairs import TRANSLATED, grams, jaccard, labelled, pairs
 from tests.bench.near_walks import write_walks
@@ -41,8 +42,10 @@ Removed = set[tuple[int, int]]
 
 def main(argv: list[str]) -> None:
     """Measure and publish."""
+    parser = Parser(prog="just bench dedup", description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, help="numbers of documents of the large sets")
+    sizes = parser.parse_args(argv).sizes or list(SIZES)
     shared = Path(os.environ.get("MILLRACE_SHARED", ROOT.parent / "shared")) / "data"
-    sizes = [int(word) for word in argv] or list(SIZES)
     with TemporaryDirectory(prefix="millrace-bench-", dir=os.environ.get("MILLRACE_BENCH")) as name:
         folder = Path(name)
         sections = [on_labelled(shared, folder / "labelled"), signing(shared)]

@@ -24,7 +24,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from data.page.main_text import read_page
 from data.page.train import SEEDS, Example, Gold, example, folds, read_gold, together, train
 from data.text.extract import extract
-from tests.bench.tables import table
+from tests.bench.tables import doing, table
 
 FOLDS = 6
 _WORD = re.compile(r"\w+")
@@ -140,13 +140,15 @@ def milliseconds(extract: Extract, pages: list[str], rounds: int = 3) -> float:
 
 
 def compare(folder: Path) -> str:
-    """The whole comparison, in Markdown."""
+    """The whole comparison, as a table in Markdown."""
     golds = read_gold(folder)
     sets = list(dict.fromkeys(gold.set for gold in golds))
     pages = [gold.html for gold in golds if gold.set == "articles"]
     runs: list[tuple[str, list[str], float]] = []
+    doing("text: our networks, trained without the hosts of each fold")
     runs.append(("blocks (held-out hosts)", held_out([example(gold) for gold in golds]), milliseconds(ours, pages)))
     for name, peer in peers().items():
+        doing(f"text: {name}")
         safe = _guarded(peer)
         runs.append((name, [safe(gold.html) for gold in golds], milliseconds(safe, pages)))
     rows, of_set = [], np.array([gold.set for gold in golds])
@@ -157,7 +159,7 @@ def compare(folder: Path) -> str:
             figures += [f"{value:.3f}" for value in scores([golds[i] for i in at], [texts[i] for i in at])]
         rows.append([name, *figures, f"{ms:.2f}"])
     heads = [f"{name} {what}" for name in sets for what in ("F1", "precision", "recall")]
-    return NOTES + table(["extractor", *heads, "ms a page"], rows)
+    return table(["extractor", *heads, "ms a page"], rows)
 
 
 NOTES = """\
@@ -166,5 +168,4 @@ and must not be there (`segments`), 4-gram F1 against another extractor's text (
 `blocks` is scored on pages whose hosts its networks have not seen (six folds by host); its time is that of the shipped
 networks, links and title included. Time is processor time of one thread over the pages of `articles`, parsing included.
 No page goes to a slower extractor: `blocks` is one pass, and what it gives stands.
-
 """

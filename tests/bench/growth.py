@@ -22,7 +22,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from tests.bench.dedup_methods import pss
-from tests.bench.tables import table
+from tests.bench.tables import doing, table
 
 PAGES_A_FILE = 25_000
 WORKERS = 2
@@ -39,6 +39,7 @@ def grow(home: Path, sizes: Sequence[int]) -> str:
     paragraphs = _paragraphs(home)
     rows = []
     for size in sizes:
+        doing(f"growth: {size:,} pages, made and built")
         with TemporaryDirectory() as folder:
             grown_crawl(Path(folder) / "crawl", paragraphs, size)
             rows.append(_build(Path(folder), size))

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from catalog.commands import Parser
 from catalog.home import Home
 from catalog.records import find, versions
 from catalog.tables import size
@@ -45,7 +46,7 @@ class Load(NamedTuple):
 
 def main(argv: list[str]) -> None:
     """Measure, print and publish."""
-    parser = argparse.ArgumentParser(prog="just bench serve", description=__doc__)
+    parser = Parser(prog="just bench serve", description=__doc__)
     parser.add_argument("--model", default=MODEL, help="a model of the home")
     parser.add_argument("--schemes", default="w8a8,w4a16", help="each compared with bf16")
     parser.add_argument("--clients", default="1,8,64", help="how many ask at a time")

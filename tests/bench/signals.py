@@ -1,6 +1,7 @@
 """Processor time of every signal, beside datatrove's filters on the same documents in the same run.
 
-    python tests/bench/signals.py            # needs the group `bench` (spaCy) and the shared sample data
+    just bench signals                       # 300 documents a language, of the shared sample data
+    just bench signals --documents 60
 
 Figures are milliseconds a document, on one core. Documents are pieces of about 5.2 KB of the sample texts. datatrove's
 filters run as they stand: `alone` each cuts the words itself, `in a row` its cache hands the words of a text from one
@@ -11,7 +12,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +25,7 @@ from datatrove.pipeline.filters import (
 )
 from datatrove.utils.text import split_into_parts
 
+from catalog.commands import Parser
 from data.signals.c4 import c4_measures, cut_lines
 from data.signals.measures import CHUNK_CHARS, measure
 from data.signals.prose import (
@@ -109,7 +110,11 @@ def stock(texts: list[str], lang: str) -> dict[str, float]:
     return times | {"ALL FOUR, IN A ROW": median_ms(lambda: run(list(steps), True), len(texts), 3)}
 
 
-def main(count: int = 300) -> None:
+def main(argv: list[str]) -> None:
+    """Measure and print."""
+    parser = Parser(prog="just bench signals", description=__doc__)
+    parser.add_argument("--documents", type=int, default=300, help="of each language; datatrove takes a sixth of them")
+    count = parser.parse_args(argv).documents
     for lang in ("en", "zh"):
         texts = documents(lang, count)
         chars = sum(map(len, texts)) / len(texts)
@@ -121,7 +126,3 @@ def main(count: int = 300) -> None:
                 print(f"    {name:32}{ms:8.3f}")
         for name in ("ALL FOUR, ALONE", "ALL FOUR, IN A ROW"):
             print(f"  {name.lower()}: {theirs[name] / mine['ALL SIGNALS']:.0f} times our time for all signals")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import sys
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,11 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def doing(what: str) -> None:
+    """Say on stderr what a benchmark is at: parts take minutes."""
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
 def publish(title: str, command: str, body: str) -> None:
     """Print a section and put it into docs/benchmarks.md in place of the one with the same title."""
     section = f"## {title}\n\n`{command}` on {machine()}.\n\n{body.strip()}\n"
@@ -33,3 +39,4 @@ def publish(title: str, command: str, body: str) -> None:
     old = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.S | re.M)
     page = page[: old.start()] + section + "\n" + page[old.end() :] if old else page.rstrip() + "\n\n" + section
     PAGE.write_text(page.rstrip() + "\n")
+    print(f"Kept under `{title}` in {PAGE.relative_to(PAGE.parents[1])}.", file=sys.stderr)

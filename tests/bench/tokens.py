@@ -1,6 +1,7 @@
 """Tokenization beside the bare tokenizer and datatrove's step, and the loader beside its peers, each in one run.
 
-    just bench tokens [CORPUS] [--tokenizer docs-8k] [--repeats 3] [--copies 10] [--only text|loader]
+    just bench tokens                             # the corpus docs of the home, ten times, and its tokenizer docs-8k
+    just bench tokens docs --only text --repeats 1
 
 CPU seconds, of one process and its children. Ours are those of the whole command: start, imports, reading, encoding,
 packing, compressing, hashing, the table of samples, the catalog. The bare tokenizer's are those of `encode_batch`
@@ -24,6 +25,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from catalog.commands import Parser
 from catalog.home import Home
 from catalog.records import Record, file_entry, find, fingerprint, versions, write_record
 from tests.bench import loader
@@ -40,7 +42,7 @@ SIDES = ("encode_batch", "encode_batch_fast", "datatrove")
 
 def main(argv: list[str]) -> None:
     """Run all sides in turn and publish the medians."""
-    parser = argparse.ArgumentParser(prog="just bench tokens", description=__doc__)
+    parser = Parser(prog="just bench tokens", description=__doc__)
     parser.add_argument("corpus", nargs="?", default="docs")
     parser.add_argument("--tokenizer", default="docs-8k")
     parser.add_argument("--repeats", type=int, default=3)

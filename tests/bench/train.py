@@ -17,6 +17,7 @@ import psutil
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from catalog.commands import Parser
 from tests.bench.recording import recorded
 from tests.bench.tables import publish, table
 from training.models.attention import Kernel, chosen_kernel
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main(argv: list[str]) -> None:
     """Measure, print and publish."""
-    parser = argparse.ArgumentParser(prog="just bench train", description=__doc__)
+    parser = Parser(prog="just bench train", description=__doc__)
     parser.add_argument("--models", default="350m,1b" if torch.cuda.is_available() else "tiny")
     parser.add_argument("--rows", type=int, default=16 if torch.cuda.is_available() else 2)
     parser.add_argument("--length", type=int, default=2048 if torch.cuda.is_available() else 512)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from catalog.commands import Parser
 from catalog.home import Home
 from catalog.records import versions
 from tests.bench.tables import publish, table
@@ -30,7 +31,7 @@ SETS = {
 
 def main(argv: list[str]) -> None:
     """Measure, print and publish."""
-    parser = argparse.ArgumentParser(prog="just bench tune", description=__doc__)
+    parser = Parser(prog="just bench tune", description=__doc__)
     parser.add_argument("--model", default="tiny", help="a model of the home")
     parser.add_argument("--blocks", type=int, default=3, help="how often the two take turns")
     parser.add_argument("--steps", type=int, default=12, help="steps of a turn")

@@ -136,6 +136,54 @@ def test_a_few_bad_bytes_are_replaced_and_counted():
     assert decode(stray, "gbk").text.count(CHINESE) == 20
 
 
+ENGLISH = b"<p>It rains in the north, and the sun shines in the south of the country, as it did on Monday.</p>"
+
+
+@pytest.mark.parametrize("letter", "’“”–—…•€™→😀你的。、안한あ")
+def test_declared_utf8_with_characters_cut_short_stays_utf8(letter):
+    whole = letter.encode()
+    for cut in range(2, len(whole)):
+        for times in (1, 2, 5):
+            for tail in (b" here", b"here", b"</p>"):
+                body = ENGLISH + (b" truncated " + whole[:cut] + tail) * times
+                wanted = Decoded(body.replace(whole[:cut], "\ufffd".encode()).decode(), "utf-8", times)
+                assert decode(body, "utf-8") == wanted, (cut, times, tail)
+                assert decode(b"<meta charset=utf-8>" + body).charset == "utf-8"
+
+
+def test_declared_utf8_with_some_whole_characters_and_one_cut_stays_utf8():
+    for body in ("é \u4f60".encode()[:-1], "你好你".encode()[:-1] + b"!", "naïve “quote".encode() + b"\xe2\x80 "):
+        found = decode(ENGLISH + body + ENGLISH, "utf-8")
+        assert (found.charset, found.replaced) == ("utf-8", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("a café", "cp1252"),
+        ("“quoted”, it’s said", "cp1252"),
+        ("le café « d’été » à côté", "cp1252"),
+        ("NÃO", "cp1252"),
+        ("die Straße über größere Äcker", "cp1252"),
+    ],
+)
+def test_western_text_declared_utf8_is_still_read_as_western(text, codec):
+    found = decode(ENGLISH + text.encode(codec), "utf-8")
+    assert found.text.endswith(text)
+    assert found.replaced == 0
+
+
+def test_surrogate_pairs_written_in_utf8_are_their_characters():
+    cesu = "\ud83d\ude00\ud800\udc00\udbff\udfff".encode("utf-8", "surrogatepass")
+    assert cesu[:6] == b"\xed\xa0\xbd\xed\xb8\x80"
+    for charset in ("utf-8", ""):
+        found = decode(ENGLISH + cesu + "é".encode(), charset)
+        assert found == Decoded(ENGLISH.decode() + "😀𐀀\U0010ffffé", "cesu-8", 0)
+        assert not found.is_written_by(ENGLISH + cesu + "é".encode())
+    assert decode("é".encode() * 40 + cesu[:6] + cesu[:3], "utf-8").text == "é" * 40 + "😀\ufffd\ufffd\ufffd"
+    assert decode("é".encode() * 40 + cesu[3:6] + cesu[:3], "utf-8").replaced == 6
+
+
 def test_a_replacement_character_of_the_page_itself_is_not_counted():
     body = "\ufffd".encode() * 3 + CHINESE.encode() * 20
     assert decode(body).replaced == 0
