@@ -10,16 +10,20 @@ from data.edits import EditRule
 
 _CUES = {
     "copyright_line": ("©", "copyright", "(c)", "all rights reserved"),
-    "cookie_line": (
-        "cookie",
-        "accept",
-        "reject all",
-        "allow all",
-        "decline all",
-        "i agree",
-        "got it",
-        "preferences",
-        "value your",
+    "cookie_line": ("cookie", "accept", "reject all", "i agree", "got it", "manage p", "value your"),
+    "navigation_line": (
+        "skip to ",
+        "jump to ",
+        "to top",
+        "the top",
+        "toggle ",
+        "menu",
+        "search this ",
+        "sitemap",
+        "site map",
+        "contact us",
+        "about us",
+        "loading",
     ),
     "page_line": ("page", "prev", "next", "post", "entries", "comments", "»", "›", ">"),
     "zh_cookie_line": ("cookie", "我知道了", "同意", "接受", "拒绝", "隐私"),
@@ -46,7 +50,7 @@ def _short_line(name: str, languages: tuple[str, ...], most_chars: int, bodies: 
     """A rule for lines that are nothing but one of these, whatever case and marks around them."""
     return EditRule(
         name=name,
-        pattern=rf"(?i)^(?!\W*[\"“‘「『])[\W_]*(?:{'|'.join(bodies)})[\W_]*$",
+        pattern=rf"(?i)^_?[^\w\"'“‘「『]*_?(?:{'|'.join(bodies)})[\W_]*$",
         most_chars=most_chars,
         simplified="zh" in languages,
         languages=languages,
@@ -110,8 +114,8 @@ ENGLISH_LINES = tuple(
                 r"by (?:using|continuing|clicking|visiting|browsing|choosing)\b.{0,80}"
                 r"\b(?:agree|consent|accept)\b.{0,60}\bcookies\b.{0,80}",
                 rf"cookies (?:help|allow|enable)\b{_COOKIE_CONTEXT}.{{0,150}}",
-                r"(?:accept|reject|allow|decline) all|i (?:accept|agree)(?: cookies)?|got it!?",
-                r"manage (?:your )?preferences|we value your privacy",
+                r"(?:accept|reject) all|i (?:accept|agree)(?: cookies)?|got it!?",
+                r"manage preferences|we value your privacy",
             ),
         ),
         (
@@ -226,7 +230,7 @@ ENGLISH_LINES = tuple(
 _ZH_SHARING = "新浪微博|腾讯微博|微博|微信好友|微信|朋友圈|QQ空间|分享(?:到|至|给)?"
 _ZH_WITH_SHARING = "QQ好友|QQ|人人网|豆瓣|开心网|百度贴吧|贴吧|复制链接|收藏|打印|更多"
 _ZH_COUNTED = "阅读|浏览|点击|评论|点赞|赞|收藏|分享|转发|热度|播放|回复|跟贴|参与|人气|围观|喜欢|下载|回应|留言"
-_ZH_NAME = r"(?:[\u4e00-\u9fff·]{1,6}[a-z\d]{0,10}|[a-z\d]{1,20})"
+_ZH_NAME = r"(?:[\u4e00-\u9fff]{1,6}[a-z\d]{0,10}|[a-z\d]{1,20})"
 
 CHINESE_LINES = tuple(
     _short_line(name, ("zh",), most_chars, bodies)
@@ -263,7 +267,7 @@ CHINESE_LINES = tuple(
             60,
             (
                 rf"(?:(?:{_ZH_COUNTED})(?:数|量|次数|人数)?[\s:：(（]*\d[\d,.]*\s*[万千kw+]*\s?[次人条]?[\W_]*)+",
-                rf"(?:已有)?\s*(?:\d[\d,.]*\s*[万千kw+]*\s?[次人条个]?\s?(?:{_ZH_COUNTED})[\W_]*)+",
+                rf"(?:已有\s*)?(?:\d[\d,.]*\s*[万千kw+]*\s?[次人条个]?\s?(?:{_ZH_COUNTED})[\W_]*)+",
                 r"(?:发表|查看|我要|网友|最新|全部|热门|暂无|文章|用户)评论(?:[\s(（]*\d+\s?条?)?|我来说两句|抢沙发|条评论",
             ),
         ),

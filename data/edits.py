@@ -153,10 +153,11 @@ class Draft:
     @cached_property
     def simplified_lines(self) -> "ShortLines":
         """The same in simplified Chinese characters, one for one."""
-        if not _traditional().search(self.lines.text):
+        text = _traditional().sub(lambda run: run[0].translate(compared_forms()), self.lines.text)
+        if text == self.lines.text:
             return self.lines
-        lines = self.lines.text.translate(compared_forms()).split("\n")
-        return ShortLines([(start, line) for (start, _), line in zip(self.lines.found, lines, strict=True)])
+        starts = (start for start, _ in self.lines.found)
+        return ShortLines(list(zip(starts, text.split("\n"), strict=True)))
 
     @cached_property
     def small(self) -> str:
@@ -220,7 +221,7 @@ _CODE = re.compile(r"^\s*(?://|/\*|<!--|#include\b|#define\b|\$ |import \w|from 
 
 @lru_cache(maxsize=1)
 def _traditional() -> re.Pattern[str]:
-    return re.compile(f"[{''.join(map(chr, compared_forms()))}]")
+    return re.compile(f"[{''.join(map(chr, compared_forms()))}]+")
 
 
 SHORT_LINE = 200
