@@ -26,6 +26,19 @@ _CUES = {
         "loading",
     ),
     "page_line": ("page", "prev", "next", "post", "entries", "comments", "»", "›", ">"),
+    "subscribe_line": ("newsletter", "mail", "inbox", "daily digest", "subscribe", "sign up", "signup"),
+    "login_line": (
+        "log",
+        "sign",
+        "register",
+        "create ",
+        "my account",
+        "remember me",
+        "password",
+        "a member",
+        "a subscriber",
+        "have an account",
+    ),
     "zh_cookie_line": ("cookie", "我知道了", "同意", "接受", "拒绝", "隐私"),
     "zh_copyright_line": (
         "版权",
@@ -123,7 +136,9 @@ ENGLISH_LINES = tuple(
             100,
             (
                 rf"(?:(?:{_WITH_SHARING})[\W_]+)*(?:{_SHARING})(?:[\W_]+(?:{_WITH_SHARING}|{_SHARING}))*",
-                r"share (?:this|on|via|with|your)\b[^.?!]{0,40}",
+                r"share (?:this\b[^.?!]{0,40}|"
+                rf"(?:on|via|with) (?:{_NETWORKS}|e-?mail|google|x|(?:your )?friends)\b[^.?!]{{0,30}}|"
+                r"your (?:thoughts|story|comments?|opinions?|views?)(?: (?:below|here|with us))?)",
                 rf"(?:follow|find|like|join) us on(?: (?:our )?(?:{_NETWORKS}|google|tiktok|x|social)\b"
                 r"[^.?!]{0,40})?",
             ),
@@ -174,7 +189,7 @@ ENGLISH_LINES = tuple(
             120,
             (
                 r"home\s*(?:(?:[>»›→]|::)\s*[^.?!]{1,100}|([/|])\s*[^.?!/|]{1,40}\1[^.?!]{1,60})",
-                r"you are here[\s:]+[^.?!]{1,100}",
+                r"you are here(?:\s*[:>»›/|→-]\s*|\s+(?=home\b))[^.?!]{1,100}",
             ),
         ),
         (
@@ -258,8 +273,8 @@ CHINESE_LINES = tuple(
             60,
             (
                 rf"(?:(?:{_ZH_WITH_SHARING})[\W_]*)*(?:{_ZH_SHARING})[\W_]*(?:(?:{_ZH_WITH_SHARING}|{_ZH_SHARING})[\W_]*)*",
-                r"(?:用|使用|打开)?(?:微信)?(?:扫一扫|扫描)[^。！？]{0,40}|(?:长按|扫码)[^。！？]{0,12}(?:二维码|关注)[^。！？]{0,20}",
-                r"(?:欢迎)?(?:关注|订阅)(?:我们|官方|微信|公众号)[^。！？]{0,30}|关注|举报|检举",
+                r"(?:用|使用|打开)?(?:微信)?(?:扫一扫|扫描[^。！？]{0,12}(?:码|下载))[^。！？]{0,40}|(?:长按|扫码)[^。！？]{0,12}(?:二维码|关注)[^。！？]{0,20}",
+                r"(?:欢迎)?(?:关注|订阅)(?:我们)?的?(?:(?:官方|微信|微博|公众号)[^。！？]{0,30})?|举报|检举",
             ),
         ),
         (
@@ -286,7 +301,7 @@ CHINESE_LINES = tuple(
                 r"(?:版权所有|版权声明|免责声明)(?:(?:[\W_a-z\d]|违者|未经|不得|翻印|侵权|请勿|归)[^。]{0,120})?",
                 r"(?:本文版权|版权归)[^。]{0,120}|(?:copyright\b|©).{0,120}",
                 r".{0,40}ICP[备证].{0,60}|.{0,10}公网安备.{0,40}|.{0,10}增值电信业务经营许可证.{0,60}",
-                r"未经(?:本站|本网|作者|授权|许可|书面|允许).{0,40}(?:转载|复制|使用|镜像).{0,40}",
+                r"未经(?:本站|本网|作者|授权|许可|书面|允许).{0,40}(?:不得|禁止|严禁|请勿|谢绝|追究).{0,60}",
                 rf"(?:责任编辑|责编|本文编辑|编辑|校对|审核)\s*[:：]\s*(?:{_ZH_NAME}(?:[\W_]+{_ZH_NAME}){{0,5}})?",
             ),
         ),
@@ -294,7 +309,7 @@ CHINESE_LINES = tuple(
             "zh_breadcrumb_line",
             90,
             (
-                r"(?:您|你|我)?(?:现在|当前|所在)?的?(?:当前|所在)?位置(?:是)?\s*[:：].{0,70}",
+                r"(?=.*(?:您|你|我的|当前|现在|首页|主页|[>»›→]))(?:您|你|我)?(?:现在|当前|所在)?的?(?:当前|所在)?位置(?:是)?\s*[:：].{0,70}",
                 r"(?:首页|主页|网站首页)\s*(?:[>»›/|→＞]|&gt;|-\s).{0,70}",
             ),
         ),

@@ -147,6 +147,8 @@ Join us on the pier at noon
 Keep reading to your children every night
 Continue reading to your children every night
 I agree with the minister.
+Share your bread with the poor
+You are here because you want to learn
 He signed in at the front desk and went home.
 The copyright law of 1976 changed everything.
 Facebook said on Tuesday that it would comply.
@@ -171,6 +173,10 @@ Subscribe to this theory and you will be ridiculed.
 版权所有权属于作者的观点在二十世纪初才被法律承认
 编辑：王五是这家报社最年轻的人
 關注這件事的人很多
+未经允许使用他人作品的人要承担责任
+扫描仪是办公室里常用的设备
+关注我们的未来是每个人的责任
+位置：县城东南
 6053。"""
 
 
