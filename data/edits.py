@@ -11,13 +11,14 @@ earlier one put there, the two become one edit, which bears the name of the rule
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate, groupby
 from typing import Literal, NamedTuple
 
 from catalog.config import Config
 from catalog.errors import BadInput, near
 from data.text.cues import cues_of, small
+from data.text.han_forms import compared_forms
 from data.text.normalize import FORMS, Change
 
 
@@ -29,9 +30,12 @@ class EditRule(Config):
     """A Python regular expression, searched in each line or in the whole text; for a form, its name in `FORMS`."""
     scope: Literal["line", "span", "form"] = "line"
     replacement: str = ""
-    """For spans; may use groups, as `\\\\1`. A line goes with its line break."""
+    """For spans; may use groups, as `\\1`. A line goes with its line break, and with the blank lines after it where
+    one stands before it too. A line of code stays."""
     most_chars: int | None = None
     """Lines longer than this are left alone: a sentence may well say what a button says."""
+    simplified: bool = False
+    """The pattern is in simplified Chinese characters; short lines in traditional ones are read as if they were too."""
     cues: tuple[str, ...] = ()
     """Strings in small letters, one of which every match holds: a text without them is not searched. Where none are
     given, they are taken from the pattern."""
@@ -133,18 +137,27 @@ class Draft:
         if changes:
             self.edits = list(_composed(self.original, self.text, self.edits, [Edit(rule, *each) for each in changes]))
             self.text = apply_edits(self.text, changes)
-            for derived in ("lines", "small", "small_lines", "small_starts"):
+            for derived in ("lines", "simplified_lines", "small", "fences"):
                 self.__dict__.pop(derived, None)
 
     @cached_property
-    def lines(self) -> list[tuple[int, str]]:
+    def lines(self) -> "ShortLines":
         """Short lines that are not empty, with their starts."""
         found, start = [], 0
         for line in self.text.split("\n"):
             if 0 < len(line) <= SHORT_LINE:
                 found.append((start, line))
             start += len(line) + 1
-        return found
+        return ShortLines(found)
+
+    @cached_property
+    def simplified_lines(self) -> "ShortLines":
+        """The same in simplified Chinese characters, one for one."""
+        text = _traditional().sub(lambda run: run[0].translate(compared_forms()), self.lines.text)
+        if text == self.lines.text:
+            return self.lines
+        starts = (start for start, _ in self.lines.found)
+        return ShortLines(list(zip(starts, text.split("\n"), strict=True)))
 
     @cached_property
     def small(self) -> str:
@@ -152,27 +165,63 @@ class Draft:
         return small(self.text)
 
     @cached_property
-    def small_lines(self) -> str:
-        """The short lines in small letters."""
-        return small("\n".join([line for _, line in self.lines]))
+    def fences(self) -> list[int]:
+        """Where lines start that open and close blocks of code, in turn."""
+        return [fence.start() for fence in _FENCE.finditer(self.text)] if "```" in self.text else []
+
+    def is_fenced(self, at: int) -> bool:
+        """Does a fenced block of code hold this position?"""
+        number = bisect_right(self.fences, at)
+        return number % 2 == 1 and number < len(self.fences)
+
+    def is_code(self, start: int, line: str) -> bool:
+        """Is this line code, by its look or its place?"""
+        return bool(_CODE.search(line)) or self.is_fenced(start)
+
+
+class ShortLines:
+    """Lines of a text with their starts."""
+
+    def __init__(self, found: list[tuple[int, str]]) -> None:
+        self.found = found
+
+    @cached_property
+    def text(self) -> str:
+        """One after the other."""
+        return "\n".join([line for _, line in self.found])
+
+    @cached_property
+    def small(self) -> str:
+        """The same in small letters."""
+        return small(self.text)
 
     @cached_property
     def small_starts(self) -> list[int]:
-        """Where each of them starts, and their end."""
-        return list(accumulate((len(line) + 1 for line in self.small_lines.split("\n")), initial=0))
+        """Where each of them starts in `small`, and their end."""
+        return list(accumulate((len(line) + 1 for line in self.small.split("\n")), initial=0))
 
-    def lines_with(self, cues: tuple[str, ...]) -> list[tuple[int, str]]:
-        """The short lines that hold one of these strings; all of them where there are none."""
+    def holding(self, cues: tuple[str, ...]) -> list[tuple[int, str]]:
+        """Those that hold one of these strings; all of them where there are none."""
         if not cues:
-            return self.lines
-        text, starts, holding = self.small_lines, self.small_starts, set[int]()
-        for cue in cues:
+            return self.found
+        text, numbers = self.small, set[int]()
+        for cue in [cue for cue in cues if cue in text]:
             at = text.find(cue)
             while at >= 0:
-                number = bisect_right(starts, at) - 1
-                holding.add(number)
-                at = text.find(cue, starts[number + 1])
-        return [self.lines[number] for number in sorted(holding)]
+                number = bisect_right(self.small_starts, at) - 1
+                numbers.add(number)
+                at = text.find(cue, self.small_starts[number + 1])
+        return [self.found[number] for number in sorted(numbers)]
+
+
+_FENCE = re.compile(r"^ {0,3}```", re.MULTILINE)
+_CODE = re.compile(r"^\s*(?://|/\*|<!--|#include\b|#define\b|\$ |import \w|from \S+ import )|[{};]\s*$")
+"""What a line of code begins or ends with. Indented lines are often none: list items, in some extractors' text."""
+
+
+@lru_cache(maxsize=1)
+def _traditional() -> re.Pattern[str]:
+    return re.compile(f"[{''.join(map(chr, compared_forms()))}]+")
 
 
 SHORT_LINE = 200
@@ -202,7 +251,10 @@ def _settling(rules: list[EditRule]) -> Callable[[Draft], None]:
             before, suspected = draft.text, suspects and suspects.search(draft.text)
             for name, form in forms:
                 if suspected or not form.suspects:
-                    draft.change(name, list(form.changes(draft.text)))
+                    changes = list(form.changes(draft.text))
+                    if not form.in_code and changes and draft.fences:
+                        changes = [change for change in changes if not draft.is_fenced(change.start)]
+                    draft.change(name, changes)
             if draft.text == before:
                 return
 
@@ -213,7 +265,7 @@ def _searching(rule: EditRule) -> Callable[[Draft], None]:
     pattern = re.compile(rule.pattern, re.MULTILINE if rule.scope == "line" else 0)
     cues = rule.cues or cues_of(rule.pattern)
     if rule.scope == "line" and rule.most_chars is not None:
-        return lambda draft: draft.change(rule.name, _short_lines(draft, pattern, rule, cues))
+        return partial(_take_short_lines, rule.name, pattern, rule.most_chars, rule.simplified, cues)
     find = _spans if rule.scope == "span" else _lines
 
     def step(draft: Draft) -> None:
@@ -223,24 +275,41 @@ def _searching(rule: EditRule) -> Callable[[Draft], None]:
     return step
 
 
-def _short_lines(draft: Draft, pattern: re.Pattern[str], rule: EditRule, cues: tuple[str, ...]) -> list[Change]:
-    most, end = rule.most_chars or SHORT_LINE, len(draft.text)
-    return [
-        Change(start, min(len(line) + 1, end - start), "")
-        for start, line in draft.lines_with(cues)
-        if len(line) <= most and pattern.search(line)
-    ]
+def _take_short_lines(
+    name: str, pattern: re.Pattern[str], most: int, simplified: bool, cues: tuple[str, ...], draft: Draft
+) -> None:
+    lines = draft.simplified_lines if simplified else draft.lines
+    found = [(start, line) for start, line in lines.holding(cues) if len(line) <= most and pattern.search(line)]
+    if found:
+        draft.change(name, _removed(draft, found))
 
 
-def _lines(draft: Draft, pattern: re.Pattern[str], rule: EditRule) -> Iterator[Change]:
+def _lines(draft: Draft, pattern: re.Pattern[str], rule: EditRule) -> list[Change]:
     if not pattern.search(draft.text):
-        return
-    start = 0
+        return []
+    found, start = [], 0
     for line in draft.text.split("\n"):
-        length = min(len(line) + 1, len(draft.text) - start)
-        if length and pattern.search(line):
-            yield Change(start, length, "")
+        if pattern.search(line):
+            found.append((start, line))
         start += len(line) + 1
+    return _removed(draft, found)
+
+
+def _removed(draft: Draft, lines: list[tuple[int, str]]) -> list[Change]:
+    """What takes these lines out, and the blank lines after each run of them that has one before it."""
+    text, changes, run, end = draft.text, list[Change](), 0, 0
+    lines = [(start, line) for start, line in lines if not draft.is_code(start, line)]
+    for (start, line), (following, _) in zip(lines, [*lines[1:], (-1, "")], strict=False):
+        if start < end:
+            continue
+        run = run if start == end else start
+        end = min(start + len(line) + 1, len(text))
+        if following != end and text[max(0, run - 2) : run] in ("", "\n", "\n\n"):
+            while text.startswith("\n", end):
+                end += 1
+        if end > start:
+            changes.append(Change(start, end - start, ""))
+    return changes
 
 
 def _spans(draft: Draft, pattern: re.Pattern[str], rule: EditRule) -> Iterator[Change]:

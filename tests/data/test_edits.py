@@ -77,86 +77,45 @@ def test_rules_by_choice_are_turned_on_by_a_field_and_all_of_them_check_and_trav
     assert config.identity() != CorpusConfig(name="tiny", edits=CLEANING).identity()
 
 
-FURNITURE = {
-    "read_more_line": ["Read more", "Continue reading →", "» Click here to read the full article", "LEARN MORE"],
-    "cookie_line": ["Accept all cookies", "We use our own cookies to improve your visit.", "Cookie settings"],
-    "share_line": ["Share on Facebook | Tweet | Pin it", "Share this story", "• WhatsApp", "Follow us on Twitter"],
-    "counter_line": [
-        "258 Shares",
-        "1,204 views · 3 comments",
-        "Comments (12)",
-        "Leave a Reply Cancel reply",
-        "4 min read",
-    ],
-    "advertisement_line": ["Advertisement", "— Sponsored content —", "Story continues below"],
-    "subscribe_line": [
-        "Subscribe to our newsletter",
-        "Sign up for the weekly newsletter!",
-        "Enter your email address:",
-    ],
-    "copyright_line": ["© 2019 Vox Media, LLC. All Rights Reserved", "Copyright 2003 by A. Person", "(c) 2001 Someone"],
-    "breadcrumb_line": ["Home > News > Local", "Home » Blogs » A blog", "You are here: Home / Shop"],
-    "page_line": ["Page 2 of 10", "« Previous 1 2 3 Next »", "Next post"],
-    "login_line": ["Log in", "Sign in / Register", "Already have an account? Sign in", "Forgot your password?"],
-    "navigation_line": ["Skip to main content", "Back to top ↑", "Toggle navigation"],
-    "related_line": ["Related articles:", "You may also like", "Most Popular"],
-    "javascript_line": ["Please enable JavaScript to view this page."],
-    "zh_read_more_line": ["阅读全文>>", "点击查看更多", "展开全文", "更多"],
-    "zh_cookie_line": ["接受所有Cookie", "我们使用cookies来改善您的体验。"],
-    "zh_share_line": ["分享到：新浪微博 微信 QQ空间", "微信扫一扫", "扫描上方二维码下载客户端"],
-    "zh_counter_line": ["阅读：1024 评论：3", "跟贴1199", "4,060条评论", "阅读(12.5万)", "网友评论"],
-    "zh_advertisement_line": ["【广告】", "打开游民APP，查看更多精彩内容"],
-    "zh_copyright_line": ["版权所有：某某公司", "京ICP备12345678号-6", "(责任编辑：张三)", "未经授权不得转载"],
-    "zh_breadcrumb_line": ["首页 > 新闻 > 正文", "您现在的位置：首页 - 快讯"],
-    "zh_page_line": ["第2页", "第 3 页 / 共 10 页", "上一页 1 2 3 下一页", "上一篇：一篇文章的标题"],
-    "zh_login_line": ["登录/注册", "请登录后发表评论", "忘记密码？"],
-    "zh_navigation_line": ["返回顶部", "【打印本页】【关闭窗口】", "关于我们 | 联系我们 | 网站地图"],
-    "zh_related_line": ["相关阅读：", "猜你喜欢"],
+def test_of_the_blank_lines_around_lines_that_go_one_side_stays():
+    rules = tuple(EditRule(name=pattern, pattern=f"^{pattern}$") for pattern in ("gone", "lost"))
+    for text, left in [
+        ("a\n\ngone\n\nb", "a\n\nb"),
+        ("a\n\n" + "gone\n\nlost\n\n" * 11 + "b", "a\n\nb"),
+        ("a\n\ngone\ngone\nlost\n\n\nb", "a\n\nb"),
+        ("a\ngone\n\nb\n\nlost\nc", "a\n\nb\n\nc"),
+        ("gone\n\na\n\nlost", "a\n\n"),
+        ("\nlost\n\na", "\na"),
+    ]:
+        edits = find_edits(text, "en", "web", rules)
+        assert apply_edits(text, edits) == left
+        assert all(a.start + a.length <= b.start for a, b in pairwise(edits))
+
+
+def test_a_rule_may_take_blank_lines_themselves():
+    assert apply_edits(
+        "a\n\nx\n\n\nb", find_edits("a\n\nx\n\n\nb", "en", "web", (EditRule(name="e", pattern="^x?$"),))
+    ) == ("a\nb")
+
+
+CODE = """if (a < 1) {
+  // Read more
+  console.log("javascript");
 }
-SENTENCES = """Read more books, she said, and write less.
-More than half of them voted.
-We share this planet with other animals.
-Cookies are baked in an oven for ten minutes.
-The next page of the story was torn out.
-Home is where the heart is > nothing else.
-(c) the tenant shall pay the rent;
-He signed in at the front desk and went home.
-The copyright law of 1976 changed everything.
-Facebook said on Tuesday that it would comply.
-Comments by the minister drew criticism.
-Three shares of the company cost 20 dollars.
-Related articles were published in 1999 by two groups.
-Subscribe to this theory and you will be ridiculed.
-1984
-42 5 17
-分享是一种美德，我们应当学会。
-首页设计是网站设计的重要部分。
-登录月球是人类的一大步。
-阅读使人充实。
-广告业在去年增长了百分之三。
-第2页的内容被撕掉了。
-评论家认为这部电影很好。
-版本所有的修改都记录在案。
-更多的人选择留下。
-关闭工厂的决定引发抗议。"""
+import javascript
+$ npm install javascript
+<!-- Advertisement -->"""
 
 
-@pytest.mark.parametrize("name", FURNITURE)
-def test_furniture_goes_by_the_rule_that_names_it(name):
-    lang = "zh" if name.startswith("zh") else "en"
-    for line in FURNITURE[name]:
-        edits = find_edits(f"Some text.\n{line}\nMore of it here.", lang, "web", BOILERPLATE_LINES)
-        assert [(edit.rule, edit.start, edit.length) for edit in edits] == [(name, 11, len(line) + 1)], line
+@pytest.mark.parametrize("line", CODE.split("\n"))
+def test_lines_of_code_stay(line):
+    assert find_edits(f"Some text.\n{line}\nend", "en", "web", BOILERPLATE_LINES) == []
 
 
-@pytest.mark.parametrize("line", SENTENCES.split("\n"))
-def test_sentences_that_say_the_same_stay(line):
-    lang = "en" if line.isascii() else "zh"
-    assert find_edits(f"Some text.\n{line}\nend", lang, "web", BOILERPLATE_LINES) == []
-
-
-def test_every_rule_on_lines_has_its_examples():
-    assert {rule.name for rule in BOILERPLATE_LINES} - {"policy_line"} == set(FURNITURE)
+def test_in_a_fence_code_keeps_its_lines_and_characters():
+    text = "“x”\n```\nRead more\nsay “x” ＡＢ\n```\nRead more\n“y”\n```\nRead more\n“z”"
+    left = apply_edits(text, find_edits(text, "en", "web", CLEANING))
+    assert left == '"x"\n```\nRead more\nsay “x” ＡＢ\n```\n"y"\n```\n"z"'
 
 
 @given(st.text(alphabet="a1\n中 ", max_size=30), st.data())

@@ -101,6 +101,17 @@ def test_mojibake_is_repaired_as_ftfy_repairs_each_line(text):
     assert not is_bad(text) or _mojibake_suspects().search(text)
 
 
+def test_many_suspects_in_a_row_are_looked_at_together(monkeypatch):
+    calls = []
+    monkeypatch.setattr("data.text.normalize.is_bad", lambda text: calls.append(len(text)) or is_bad(text))
+    assert formed("Ã©" * 20_000, "mojibake") == "é" * 20_000
+    assert len(calls) < 100
+    assert sum(calls) < 100_000
+    line = "Ã©" * 50
+    for text in (f"{line}\nplain\n{line}", f"{line}x", "Ã " * 300 + "\n" + line, f"Ã é\n{line}\nÃ©\n" * 20):
+        assert formed(text, "mojibake") == "\n".join(ftfy.fix_encoding(line) for line in text.split("\n"))
+
+
 @given(broken | texts, st.sampled_from(["en", "zh"]), st.sets(st.sampled_from(["nfkc", "simplified", "lower"])))
 def test_a_text_rests_in_all_forms(text, lang, chosen):
     rules = (*NORMAL_FORMS, *(rule.variant(enabled=rule.name in chosen) for rule in CHOSEN_FORMS), *BOILERPLATE_LINES)
