@@ -5,12 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from data.compiled import compiled
-from data.page.tree import BLOCKS, IN_LIST, OWN, START, Doc
+from data.page.tree import BLOCKS, FIRST, IN_LIST, LAST, LINKED, OWN, SIGNS, START, Doc
 
 THRESHOLD = 0.5
-LIST_THRESHOLD = 0.15
+LIST_THRESHOLD, INTRODUCED_THRESHOLD = 0.15, 0.05
 LIST_CHARS = 600
 """A longer block is no item or cell: the list or table lays out the page."""
+LIST_BLOCKS = 1_000
+"""Of a list with lists in it that is kept as a whole, at most."""
 COPY_CHARS = 1_000
 """A block of this length may be a copy of the whole text, for search engines or for a script."""
 COPIES, OTHERS = 5, 200
@@ -61,10 +63,7 @@ def _list_of(doc: Doc, block: int) -> int:
 
 @compiled
 def _whole_lists(doc: Doc, probability: np.ndarray, chars: np.ndarray, choice: Choice) -> None:
-    """Probabilities with that of a list or table (of short blocks, with none inside) for all of its blocks.
-
-    Between two blocks of main text, where menus do not stand, one is kept from `LIST_THRESHOLD` on.
-    """
+    """Probabilities with that of a list or table (of short blocks, with none inside) for all of its blocks."""
     blocks, likely, runs = doc.n[BLOCKS], choice.likely, choice.runs
     for block in range(blocks):
         likely[block] = probability[block]
@@ -80,13 +79,44 @@ def _whole_lists(doc: Doc, probability: np.ndarray, chars: np.ndarray, choice: C
             longest, total = max(longest, chars[stop]), total + chars[stop]
             weighted += probability[stop] * chars[stop]
             stop += 1
-        if group > 0 and runs[group] == 1 and longest <= LIST_CHARS:
-            mean = weighted / total
-            between = start > 0 and stop < blocks and probability[start - 1] > THRESHOLD
-            if between and probability[stop] > THRESHOLD and mean > LIST_THRESHOLD:
-                mean = 1.0
-            likely[start:stop] = mean
+        kept = _kept_as_whole(doc, probability, chars, start, group)
+        if kept > start:
+            stop = kept
+            likely[start:stop] = 1.0
+        elif group > 0 and runs[group] == 1 and longest <= LIST_CHARS:
+            likely[start:stop] = weighted / total
         start = stop
+
+
+@compiled
+def _kept_as_whole(doc: Doc, probability: np.ndarray, chars: np.ndarray, start: int, group: int) -> int:
+    """The end of a list or table with those inside that begins at a block, where all of it is kept; else the block.
+
+    Between two blocks of main text, where menus do not stand, one is kept from `LIST_THRESHOLD` on, and one without
+    many links below main text that ends in a colon from `INTRODUCED_THRESHOLD` on.
+    """
+    stop = doc.node[max(0, group), LAST]
+    begins = group > 0 and start > 0 and doc.node[group, FIRST] == start and stop - start <= LIST_BLOCKS
+    if not begins or probability[start - 1] <= THRESHOLD:
+        return start
+    total, weighted, signs, linked = 0, 0.0, 0, 0
+    for block in range(start, stop):
+        if chars[block] > LIST_CHARS:
+            return start
+        total, weighted = total + chars[block], weighted + probability[block] * chars[block]
+        signs, linked = signs + doc.block[block, SIGNS], linked + doc.block[block, LINKED]
+    between = stop < doc.n[BLOCKS] and probability[stop] > THRESHOLD and weighted > LIST_THRESHOLD * total
+    introduced = _ends_in_colon(doc, start - 1) and 3 * linked <= signs and weighted > INTRODUCED_THRESHOLD * total
+    return stop if between or introduced else start
+
+
+@compiled
+def _ends_in_colon(doc: Doc, block: int) -> bool:
+    """Or in the wide one of Chinese."""
+    last = doc.block[block + 1, START] - 1
+    return doc.text[last] == 58 or (
+        doc.text[last] == 0x9A and doc.text[last - 1] == 0xBC and doc.text[last - 2] == 0xEF
+    )
 
 
 @compiled

@@ -20,7 +20,7 @@ from data.page.choose import Choice, choose
 from data.page.columns import COUNT, Room
 from data.page.names import Tables, tables
 from data.page.net import Net, probabilities
-from data.page.render import LEVELS, SIGNS_A_BLOCK, Page, render
+from data.page.render import Page, render, weigh_rows
 from data.page.scan import PADDING
 from data.page.traits import measure
 from data.page.tree import (
@@ -147,19 +147,15 @@ def _chosen(doc: Doc, probability: np.ndarray, chars: np.ndarray) -> np.ndarray:
 
 @entry
 def _rendered(doc: Doc, kept: np.ndarray, chars: np.ndarray, markdown: bool) -> np.ndarray:
-    page = Page(
-        np.empty(5, np.int64),
-        np.empty(doc.n[TEXT] + doc.n[RAW_TEXT] + SIGNS_A_BLOCK * (len(kept) + 1), np.uint8),
-        np.empty(len(kept) + 1, np.int64),
-        np.zeros(doc.n[NODES], np.int64),
-        np.zeros(LEVELS + 1, np.int64),
-    )
-    count = 0
+    order, seen, count = np.empty(len(kept) + 1, np.int64), np.zeros(doc.n[NODES], np.int64), 0
     for block in range(len(kept)):
         if kept[block]:
-            page.kept[count] = block
+            order[count] = block
             count += 1
-    return page.out[: render(doc, count, chars, markdown, page)]
+    signs = weigh_rows(doc, count, chars, order, seen)
+    out = np.empty(doc.n[TEXT] + 2 * doc.n[RAW_TEXT] + signs, np.uint8)
+    page = Page(np.empty(4, np.int64), out, order, seen)
+    return out[: render(doc, count, chars, markdown, page)]
 
 
 @entry

@@ -128,7 +128,7 @@ _FLAGS = {
 
 (ATTRIBUTE, CLASS, WORD) = (1, 2, 3)
 """Seeds of hashes."""
-(HINT, STYLE, HIDDEN, ARIA_HIDDEN, HREF, TYPE) = range(1, 7)
+(HINT, STYLE, HIDDEN, ARIA_HIDDEN, HREF, TYPE, AMOUNT, ROWSPAN) = range(1, 9)
 ATTRIBUTES = {
     **dict.fromkeys(("class", "id", "role", "itemprop", "data-component", "name"), HINT),
     "style": STYLE,
@@ -136,6 +136,9 @@ ATTRIBUTES = {
     "aria-hidden": ARIA_HIDDEN,
     "href": HREF,
     "type": TYPE,
+    "colspan": AMOUNT,
+    "start": AMOUNT,
+    "rowspan": ROWSPAN,
 }
 
 CLASS_HINTS = {

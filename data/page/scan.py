@@ -3,7 +3,21 @@
 import numpy as np
 
 from data.compiled import compiled
-from data.page.names import ARIA_HIDDEN, ATTRIBUTE, CLASS, HIDDEN, HINT, HREF, STYLE, TYPE, UNSEEN, Tables, name_hash
+from data.page.names import (
+    AMOUNT,
+    ARIA_HIDDEN,
+    ATTRIBUTE,
+    CLASS,
+    HIDDEN,
+    HINT,
+    HREF,
+    ROWSPAN,
+    STYLE,
+    TYPE,
+    UNSEEN,
+    Tables,
+    name_hash,
+)
 
 PADDING = b"\0" * 16
 """After the bytes of a page, so that what follows its last sign can be read."""
@@ -12,7 +26,9 @@ VALUE_BYTES = 600
 (TAG_NAME, TAG_CODE, TAG_NAME_END, TAG_BITS, TAG_SELF, TAG_HREF, TAG_HREF_END, TAG_TYPE, TAG_TYPE_END, TAG_COUNT) = (
     range(10)
 )
-"""What `read_tag` writes of a tag."""
+(TAG_AMOUNT, TAG_ROWS) = (10, 11)
+"""What `read_tag` writes of a tag; an amount is the columns of a cell or the first number of a list."""
+MOST_AMOUNT = 1_000_000
 
 
 @compiled
@@ -48,6 +64,7 @@ def is_blank(byte: int) -> bool:
 def read_tag(page: np.ndarray, at: int, size: int, hinted: bool, tag: np.ndarray, tables: Tables) -> int:
     """The attributes of a start tag from the end of its name on. The place after it; `size` if it has no end."""
     tag[TAG_BITS] = tag[TAG_SELF] = tag[TAG_HREF] = tag[TAG_TYPE] = tag[TAG_COUNT] = 0
+    tag[TAG_AMOUNT] = tag[TAG_ROWS] = 1
     while at < size:
         byte = page[at]
         if byte == 62:  # >
@@ -98,6 +115,10 @@ def _take(page: np.ndarray, kind: int, start: int, stop: int, hinted: bool, tag:
             tag[TAG_HREF], tag[TAG_HREF_END] = start, stop
     elif kind == TYPE:
         tag[TAG_TYPE], tag[TAG_TYPE_END] = start, stop
+    elif kind == AMOUNT:
+        tag[TAG_AMOUNT] = _amount(page, start, stop)
+    elif kind == ROWSPAN:
+        tag[TAG_ROWS] = _amount(page, start, stop)
     elif not hinted:
         return
     elif kind == HINT:
@@ -108,6 +129,16 @@ def _take(page: np.ndarray, kind: int, start: int, stop: int, hinted: bool, tag:
         or (kind == STYLE and _hides(page, start, min(stop, start + VALUE_BYTES)))
     ):
         tag[TAG_BITS] |= UNSEEN
+
+
+@compiled
+def _amount(page: np.ndarray, at: int, stop: int) -> int:
+    """Of digits, as far as they go; 1 where there are none."""
+    value, start = 0, at
+    while at < stop and 48 <= page[at] <= 57:
+        value = min(10 * value + page[at] - 48, MOST_AMOUNT)
+        at += 1
+    return value if at > start else 1
 
 
 @compiled

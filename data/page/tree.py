@@ -23,6 +23,7 @@ from data.page.names import (
     LIST,
     OL,
     PRE,
+    TABLE,
     TD,
     TH,
     TR,
@@ -30,18 +31,20 @@ from data.page.names import (
     A,
     Tables,
 )
+from data.page.scan import TAG_AMOUNT, TAG_ROWS
 
 (NODES, BLOCKS, TEXT, RAW_TEXT, TITLE_TEXT, LINK_TEXT, STACK, FAILURE, TAGS, HIDDEN, BLANK, OPEN_BLOCK, LINE_BREAK) = (
     range(13)
 )
-(RAW_BEGIN, HREFS, DEEPEST, MOST_ATTRIBUTES) = range(13, 17)
+(RAW_BEGIN, HREFS, DEEPEST, MOST_ATTRIBUTES, COVERED_IN) = range(13, 18)
 """Places in `Doc.n`."""
 (NO_FAILURE, TOO_DEEP, TOO_MANY_TAGS, TOO_MANY_ATTRIBUTES) = range(4)
 
 
-(IDENT, PARENT, BITS, FIRST, LAST, PLACE) = range(6)
+(IDENT, PARENT, BITS, FIRST, LAST, ORDINAL, PLACE) = range(7)
 """Columns of `Doc.node`: number in ELEMENTS, element around it, what its class says, blocks begun before it and before
-its end, and the first of those of its place."""
+its end, of a cell its column, of a row its columns, of a table those of its widest row, of a list and an item the
+number, and the first of those of its place."""
 (KIND, WITHIN, ROW, CELL, NESTED, ORDERED, QUOTED, IN_LIST, BOX) = range(PLACE, PLACE + 9)
 """What an element says of the text in it, with what those around it say; BOX is the innermost block element."""
 COLUMNS = PLACE + 9
@@ -53,6 +56,8 @@ characters that are not blank and those in links, depth, whether it follows a li
 elements of ABOVE and with which kinds of class name are around it."""
 (ELEMENT, NUMBER, HASH, CLOSED) = range(4)
 """Columns of `Doc.stack`."""
+COLUMNS_AT_MOST = 64
+"""Of a table; cells beyond follow one another."""
 ABOVE_AT = ELEMENT_COUNT
 """Where the counts of ABOVE, and after them those of class names, begin in `Doc.counts`."""
 
@@ -76,6 +81,8 @@ class Doc(NamedTuple):
     """How many are open of each number in ELEMENTS, of ABOVE, and with each kind of class name."""
     tag: np.ndarray
     """The start tag at hand, as `scan.read_tag` writes it."""
+    covered: np.ndarray
+    """By column, in how many rows to come of the table `n[COVERED_IN]` a cell still stands."""
 
 
 @entry
@@ -91,7 +98,8 @@ def new_doc(size: int, tags: int, depth: int) -> Doc:
         np.empty(size + 16, np.uint8),
         np.empty((depth + 4, 4), np.int64),
         np.zeros(ELEMENT_COUNT + ABOVE_COUNT + HINT_COUNT, np.int64),
-        np.zeros(10, np.int64),
+        np.zeros(12, np.int64),
+        np.zeros(COLUMNS_AT_MOST, np.int64),
     )
     doc.n[NODES] = doc.n[STACK] = 1
     doc.node[0, :] = 0
@@ -118,7 +126,7 @@ def push(doc: Doc, ident: int, code: np.uint64, bits: int, flags: int, above: in
     doc.stack[top, HASH], doc.stack[top, CLOSED] = np.int64(code), 0
     _count(doc, ident, bits, flags, above, 1)
     node, outer = doc.node[number], doc.node[parent]
-    node[IDENT], node[PARENT], node[BITS], node[FIRST] = ident, parent, bits, n[BLOCKS]
+    node[IDENT], node[PARENT], node[BITS], node[FIRST], node[ORDINAL] = ident, parent, bits, n[BLOCKS], 0
     for column in range(PLACE, COLUMNS):
         node[column] = outer[column]
     if not flags & INLINE:
@@ -128,16 +136,48 @@ def push(doc: Doc, ident: int, code: np.uint64, bits: int, flags: int, above: in
     if ident in (UL, OL):
         node[NESTED] += 1
         node[ORDERED] = ident == OL
+        node[ORDINAL] = doc.tag[TAG_AMOUNT] - 1
     elif ident == BLOCKQUOTE:
         node[QUOTED] = 1
     elif ident == TR:
         node[ROW] = number
+        _begin_row(doc, node[IN_LIST])
     elif ident in (TD, TH):
-        node[KIND], node[CELL] = IN_CELL, number
-        node[WITHIN] = node[ROW] if node[ROW] >= 0 else number
+        node[KIND], node[CELL], node[WITHIN] = IN_CELL, number, number
+        if node[ROW] >= 0:
+            _begin_cell(doc, node, node[ROW], max(0, node[IN_LIST]))
+    elif ident == TABLE:
+        node[ROW], node[CELL], node[ORDERED] = -1, -1, 0
     elif ident in (LI, PRE) or flags & HEADING:
         node[KIND] = ITEM if ident == LI else CODE if ident == PRE else ident
         node[WITHIN] = number
+        if node[ORDERED] and ident == LI:
+            doc.node[node[IN_LIST], ORDINAL] += 1
+            node[ORDINAL] = doc.node[node[IN_LIST], ORDINAL]
+
+
+@compiled
+def _begin_row(doc: Doc, table: int) -> None:
+    if doc.n[COVERED_IN] != table:
+        doc.n[COVERED_IN] = table
+        doc.covered[:] = 0
+    for column in range(COLUMNS_AT_MOST):
+        doc.covered[column] = max(0, doc.covered[column] - 1)
+
+
+@compiled
+def _begin_cell(doc: Doc, node: np.ndarray, row: int, table: int) -> None:
+    """Where it stands: after the cells before it, and under none that spans its row."""
+    column, covered = doc.node[row, ORDINAL], doc.covered
+    while column < COLUMNS_AT_MOST and doc.n[COVERED_IN] == table and covered[column]:
+        column += 1
+    node[ORDINAL] = column
+    stop = min(column + max(1, doc.tag[TAG_AMOUNT]), COLUMNS_AT_MOST)
+    if doc.n[COVERED_IN] == table:
+        for at in range(column, stop):
+            covered[at] = doc.tag[TAG_ROWS]
+    doc.node[row, ORDINAL] = stop
+    doc.node[table, ORDINAL] = max(doc.node[table, ORDINAL], stop)
 
 
 @compiled

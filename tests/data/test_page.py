@@ -193,6 +193,27 @@ def test_a_list_or_table_is_kept_as_a_whole():
     assert chosen(page, np.array([0.9, 0.0, 0.1, 0.1, 0.1, 0.9])).tolist() == [True] + [False] * 4 + [True]
 
 
+def test_a_list_is_kept_with_the_lists_in_it():
+    html = f"<p>{SENTENCE}</p><ul><li>wood<ul><li>oak<li>ash</ul><li>stone</ul>"
+    page = cut(f"{html}<p>{SENTENCE}</p>")
+    assert chosen(page, np.array([0.9, 0.2, 0.2, 0.2, 0.2, 0.9])).tolist() == [True] * 6
+    assert chosen(page, np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.9])).tolist() == [True] + [False] * 4 + [True]
+    assert chosen(page, np.array([0.9, 0.2, 0.2, 0.2, 0.2, 0.1])).tolist() == [True] + [False] * 5
+    long = cut(f"{html.replace('stone', SENTENCE * 7)}<p>{SENTENCE}</p>")
+    assert chosen(long, np.array([0.9, 0.2, 0.2, 0.2, 0.2, 0.9])).tolist() == [True] + [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(("end", "kept"), [(":", True), ("\uff1a", True), (".", False)])
+def test_a_list_is_kept_below_a_colon(end, kept):
+    items = "<ul><li>wood<ul><li>oak</ul><li>stone</ul>"
+    page = cut(f"<p>The dealers are{end}</p>{items}<h2>Next</h2>")
+    assert chosen(page, np.array([0.9, 0.1, 0.1, 0.1, 0.1])).tolist() == [True] + [kept] * 3 + [False]
+    assert chosen(page, np.array([0.9, 0.01, 0.01, 0.01, 0.1])).tolist() == [True] + [False] * 4
+    assert chosen(page, np.array([0.3, 0.1, 0.1, 0.1, 0.9])).tolist() == [False] * 4 + [True]
+    links = cut(f"<p>See also{end}</p>{items.replace('<li>', '<li><a href=x>')}<h2>Next</h2>")
+    assert chosen(links, np.array([0.9, 0.1, 0.1, 0.1, 0.1])).tolist() == [True] + [False] * 4
+
+
 def test_a_copy_of_the_text_gives_way_to_it():
     paragraphs = [f"{number}: {SENTENCE} {SENTENCE}" for number in range(8)]
     page = cut(f"<div>{' '.join(paragraphs)}</div>" + "".join(f"<p>{text}</p>" for text in paragraphs))
