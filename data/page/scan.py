@@ -3,7 +3,21 @@
 import numpy as np
 
 from data.compiled import compiled
-from data.page.names import ARIA_HIDDEN, ATTRIBUTE, CLASS, HIDDEN, HINT, HREF, STYLE, TYPE, UNSEEN, Tables, name_hash
+from data.page.names import (
+    ALT,
+    ARIA_HIDDEN,
+    ATTRIBUTE,
+    CLASS,
+    CLASSES,
+    HIDDEN,
+    HINT,
+    HREF,
+    STYLE,
+    TYPE,
+    UNSEEN,
+    Tables,
+    name_hash,
+)
 
 PADDING = b"\0" * 16
 """After the bytes of a page, so that what follows its last sign can be read."""
@@ -12,6 +26,7 @@ VALUE_BYTES = 600
 (TAG_NAME, TAG_CODE, TAG_NAME_END, TAG_BITS, TAG_SELF, TAG_HREF, TAG_HREF_END, TAG_TYPE, TAG_TYPE_END, TAG_COUNT) = (
     range(10)
 )
+(TAG_ALT, TAG_ALT_END, TAG_CLASS, TAG_CLASS_END) = range(10, 14)
 """What `read_tag` writes of a tag."""
 
 
@@ -48,6 +63,7 @@ def is_blank(byte: int) -> bool:
 def read_tag(page: np.ndarray, at: int, size: int, hinted: bool, tag: np.ndarray, tables: Tables) -> int:
     """The attributes of a start tag from the end of its name on. The place after it; `size` if it has no end."""
     tag[TAG_BITS] = tag[TAG_SELF] = tag[TAG_HREF] = tag[TAG_TYPE] = tag[TAG_COUNT] = 0
+    tag[TAG_ALT] = tag[TAG_ALT_END] = tag[TAG_CLASS] = tag[TAG_CLASS_END] = 0
     while at < size:
         byte = page[at]
         if byte == 62:  # >
@@ -98,9 +114,13 @@ def _take(page: np.ndarray, kind: int, start: int, stop: int, hinted: bool, tag:
             tag[TAG_HREF], tag[TAG_HREF_END] = start, stop
     elif kind == TYPE:
         tag[TAG_TYPE], tag[TAG_TYPE_END] = start, stop
-    elif not hinted:
+    elif kind == ALT:
+        tag[TAG_ALT], tag[TAG_ALT_END] = start, stop
+    elif kind == CLASSES:
+        tag[TAG_CLASS], tag[TAG_CLASS_END] = start, stop
+    if not hinted:
         return
-    elif kind == HINT:
+    if kind in (HINT, CLASSES):
         tag[TAG_BITS] |= _class_bits(page, start, min(stop, start + VALUE_BYTES), tables)
     elif (
         kind == HIDDEN
