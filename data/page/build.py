@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.compiled import compiled
-from data.page.formulas import before_part, close_bracket, is_copy, note
+from data.page.formulas import all_blank, before_part, close_bracket, is_copy, note
 from data.page.names import (
     BASE,
     BR,
@@ -66,7 +66,6 @@ from data.page.scan import (
 )
 from data.page.text import put_formula, put_link, put_text, put_title
 from data.page.tree import (
-    BLANK,
     BRACKET,
     CLOSED,
     FAILURE,
@@ -116,11 +115,8 @@ def build(page: np.ndarray, size: int, depth: int, tags: int, doc: Doc, tables: 
         start = at
         while at < size and page[at] != 60:
             at += 1
-        if at > start and not doc.n[HIDDEN]:
-            blank, text = doc.n[BLANK], doc.n[TEXT]
+        if at > start and not doc.n[HIDDEN] and not (doc.counts[MATH] and all_blank(page, start, at)):
             put_text(page, start, at, doc, tables)
-            if doc.counts[MATH] and doc.n[TEXT] == text:  # blanks between the parts of a formula
-                doc.n[BLANK] = blank
         if at < size:
             at = _markup(page, at, size, doc, depth, tables)
             if doc.n[TAGS] > tags:

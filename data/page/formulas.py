@@ -146,7 +146,7 @@ def _names_tex(page: np.ndarray, at: int, stop: int) -> bool:
 def _tex_of_image(page: np.ndarray, doc: Doc, tables: Tables) -> tuple[int, int]:
     """Where the alternative text of an image begins and ends if that is TeX which no math element before it holds."""
     start, stop = doc.tag[TAG_ALT], doc.tag[TAG_ALT_END]
-    if start == stop or doc.n[TEXT] == doc.n[FORMULA_END]:
+    if start >= stop or doc.n[TEXT] == doc.n[FORMULA_END]:
         return 0, 0
     dollars = stop - start > 2 and page[start] == 36 and page[stop - 1] == 36
     display = page[start] == 123 and hashed(page, start, start + 14, 0) == DISPLAY_STYLE  # {
@@ -217,6 +217,14 @@ def before_part(doc: Doc, ident: int, flags: int, tables: Tables) -> bool:
     elif ident == MTD:
         doc.n[BLANK] = 1
     return bracket
+
+
+@compiled
+def all_blank(page: np.ndarray, at: int, stop: int) -> bool:
+    """Blanks between the parts of a formula mean nothing."""
+    while at < stop and is_blank(page[at]):
+        at += 1
+    return at == stop
 
 
 @compiled

@@ -26,7 +26,7 @@ VALUE_BYTES = 600
 (TAG_NAME, TAG_CODE, TAG_NAME_END, TAG_BITS, TAG_SELF, TAG_HREF, TAG_HREF_END, TAG_TYPE, TAG_TYPE_END, TAG_COUNT) = (
     range(10)
 )
-(TAG_ALT, TAG_ALT_END, TAG_CLASS, TAG_CLASS_END) = range(10, 14)
+(TAG_ALT_END, TAG_CLASS_END, TAG_ALT, TAG_CLASS) = range(10, 14)
 """What `read_tag` writes of a tag."""
 
 
@@ -63,7 +63,7 @@ def is_blank(byte: int) -> bool:
 def read_tag(page: np.ndarray, at: int, size: int, hinted: bool, tag: np.ndarray, tables: Tables) -> int:
     """The attributes of a start tag from the end of its name on. The place after it; `size` if it has no end."""
     tag[TAG_BITS] = tag[TAG_SELF] = tag[TAG_HREF] = tag[TAG_TYPE] = tag[TAG_COUNT] = 0
-    tag[TAG_ALT] = tag[TAG_ALT_END] = tag[TAG_CLASS] = tag[TAG_CLASS_END] = 0
+    tag[TAG_ALT_END] = tag[TAG_CLASS_END] = 0
     while at < size:
         byte = page[at]
         if byte == 62:  # >
