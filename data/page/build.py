@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.compiled import compiled
-from data.page.formulas import all_blank, before_part, close_bracket, is_copy, note
+from data.page.formulas import all_blank, before_part, close_bracket, is_copy, note, past_mark
 from data.page.names import (
     BASE,
     BR,
@@ -231,6 +231,8 @@ def _opening(page: np.ndarray, name: int, size: int, doc: Doc, depth: int, table
     if not n[HIDDEN]:
         if doc.counts[MATH]:
             bracket = before_part(doc, ident, flags, tables)
+        elif ident == A:
+            after = past_mark(page, after, doc)
         elif flags & NOTED:
             tex, tex_end, after, bracket = note(page, after, size, name, end, ident, doc, tables)
             if tex_end > tex:

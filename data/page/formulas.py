@@ -26,7 +26,6 @@ from data.page.names import (
     RT,
     SUP,
     TOKEN,
-    A,
     Tables,
     name_hash,
 )
@@ -104,8 +103,6 @@ def note(
     if ident == IMG:
         start, stop = _tex_of_image(page, doc, tables)
         return start, stop, at, False
-    if ident == A:
-        return 0, 0, _past_mark(page, at, doc), False
     bracket = ident == RT and page[at] != 60  # <
     power = ident == SUP and _is_power(page, at, doc)
     if bracket or power:
@@ -156,7 +153,7 @@ def _tex_of_image(page: np.ndarray, doc: Doc, tables: Tables) -> tuple[int, int]
 
 
 @compiled
-def _past_mark(page: np.ndarray, at: int, doc: Doc) -> int:
+def past_mark(page: np.ndarray, at: int, doc: Doc) -> int:
     """The place after the ¶, § or, in a heading, # that is all of a link."""
     stop = at
     if page[at] == 0xC2 and (page[at + 1] == 0xB6 or page[at + 1] == 0xA7):

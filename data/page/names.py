@@ -148,7 +148,7 @@ _FLAGS = {
     SPECIAL: [name for name in ELEMENTS[1:] if name not in _INLINE and name not in _FREE and name not in _DROPPED],
     UNHINTED: ("a", "img", "b", "i", "em", "strong", *_ROOTS),
     LIST: ("ul", "ol", "dl", "table"),
-    NOTED: ("math", "img", "sup", "a", "rt"),
+    NOTED: ("math", "img", "sup", "rt"),
     PARTED: _PARTED,
     TOKEN: _TOKENS,
 }
