@@ -34,7 +34,7 @@ from data.text.extract import EXTRACTORS, Markup, extract
 from data.text.langid import identify
 from data.urls import canonical, host_of
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when reading gives other rows for the same source and config: earlier intakes are then read again."""
 
 BATCH = 256

@@ -3,11 +3,13 @@
 import numpy as np
 
 from data.compiled import compiled
+from data.page.formulas import all_blank, before_part, close_bracket, is_copy, note, past_mark
 from data.page.names import (
     BASE,
     BR,
     BUTTON,
     CLOSES_P,
+    COPY,
     DD,
     DT,
     FORM,
@@ -18,7 +20,10 @@ from data.page.names import (
     INLINE,
     LI,
     MATH,
+    MJX,
+    NOTED,
     OL,
+    PARTED,
     RAW,
     ROOT,
     RP,
@@ -34,6 +39,7 @@ from data.page.names import (
     TH,
     THEAD,
     TITLE,
+    TOKEN,
     TR,
     UL,
     UNHINTED,
@@ -60,8 +66,10 @@ from data.page.scan import (
 )
 from data.page.text import put_formula, put_link, put_text, put_title
 from data.page.tree import (
+    BRACKET,
     CLOSED,
     FAILURE,
+    FORMULA_END,
     HASH,
     HIDDEN,
     HREFS,
@@ -69,6 +77,7 @@ from data.page.tree import (
     NUMBER,
     STACK,
     TAGS,
+    TEXT,
     TITLE_TEXT,
     TOO_MANY_ATTRIBUTES,
     TOO_MANY_TAGS,
@@ -83,6 +92,8 @@ from data.page.tree import (
 
 ATTRIBUTES = 5_000
 """In one tag, at most."""
+MAY_END_ITSELF = INLINE | PARTED | TOKEN | NOTED
+"""What may be said of an element in a formula that ends with its start tag."""
 BASE_AT, BASE_END = 18, 19
 """Places in `Doc.n`: where the address of a base element lies in the page."""
 
@@ -104,7 +115,7 @@ def build(page: np.ndarray, size: int, depth: int, tags: int, doc: Doc, tables: 
         start = at
         while at < size and page[at] != 60:
             at += 1
-        if at > start and not doc.n[HIDDEN]:
+        if at > start and not doc.n[HIDDEN] and not (doc.counts[MATH] and all_blank(page, start, at)):
             put_text(page, start, at, doc, tables)
         if at < size:
             at = _markup(page, at, size, doc, depth, tables)
@@ -141,11 +152,22 @@ def _name_end(page: np.ndarray, at: int, size: int) -> int:
 
 
 @compiled
+def _ident(page: np.ndarray, name: int, code: np.uint64, tables: Tables) -> int:
+    """The number of an element; all of MathJax's without one of their own have the same."""
+    ident = found(tables.names, tables.name_values, code)
+    if not ident and page[name] == 109 and page[name + 1] == 106 and page[name + 2] == 120:  # mjx
+        return MJX
+    return ident
+
+
+@compiled
 def _closing(page: np.ndarray, name: int, size: int, doc: Doc, tables: Tables) -> int:
     end = _name_end(page, name, size)
     code = hashed(page, name, end, 0)
-    ident = found(tables.names, tables.name_values, code)
+    ident = _ident(page, name, code, tables)
     flags = tables.elements[0, ident]
+    if doc.stack[doc.n[STACK] - 1, BRACKET]:
+        close_bracket(doc)
     if not flags & INLINE:
         end_block(doc, ident == BR)
     if not flags & (VOID | ROOT):
@@ -186,7 +208,7 @@ def _opening(page: np.ndarray, name: int, size: int, doc: Doc, depth: int, table
     """A start tag; of elements without tags in them, the whole element."""
     end = _name_end(page, name, size)
     code = hashed(page, name, end, 0)
-    ident = found(tables.names, tables.name_values, code)
+    ident = _ident(page, name, code, tables)
     flags = tables.elements[0, ident]
     after = read_tag(page, end, size, not flags & UNHINTED, doc.tag, tables)
     tag = doc.tag
@@ -203,16 +225,28 @@ def _opening(page: np.ndarray, name: int, size: int, doc: Doc, depth: int, table
             n[BASE_AT], n[BASE_END] = tag[TAG_HREF], tag[TAG_HREF_END]
     if flags & RAW:
         return _raw(page, name, end, after, size, doc, ident, tables)
-    if ident == MATH and not n[HIDDEN]:
-        past = _formula(page, after, size, name, end, doc, tables)
-        if past:
-            return past
+    bits, bracket = tag[TAG_BITS], False
+    if bits & COPY and (ident == MJX or not is_copy(page, tag, tables)):
+        bits ^= COPY
+    if not n[HIDDEN]:
+        if doc.counts[MATH]:
+            bracket = before_part(doc, ident, flags, tables)
+        elif ident == A:
+            after = past_mark(page, after, doc)
+        elif flags & NOTED:
+            tex, tex_end, after, bracket = note(page, after, size, name, end, ident, doc, tables)
+            if tex_end > tex:
+                put_formula(page, tex, tex_end, doc, tables)
+                if ident == MATH:
+                    n[FORMULA_END] = n[TEXT]
+                return after
     if not flags & INLINE:
         end_block(doc, ident == BR)
-    if flags & (VOID | ROOT) or (tag[TAG_SELF] and not flags & ~INLINE and ident != A and doc.counts[MATH]):
+    if flags & (VOID | ROOT) or (tag[TAG_SELF] and not flags & ~MAY_END_ITSELF and ident != A and doc.counts[MATH]):
         return after
     if _implied(doc, ident, flags, tables):
-        push(doc, ident, code, tag[TAG_BITS], flags, tables.elements[1, ident], depth)
+        push(doc, ident, code, bits, flags, tables.elements[1, ident], depth)
+        doc.stack[n[STACK] - 1, BRACKET] = bracket
     return after
 
 
@@ -233,39 +267,13 @@ def _raw(
         end_block(doc, False)
     if ident == TITLE and not doc.n[TITLE_TEXT] and not doc.n[HIDDEN]:
         put_title(page, at, stop, doc, tables)
-    if ident == SCRIPT and tag[TAG_TYPE] and not doc.n[HIDDEN] and _is_tex(page, tag[TAG_TYPE]):
-        put_formula(page, at, stop, doc, tables)
+    if ident == SCRIPT and tag[TAG_TYPE] and not doc.n[HIDDEN]:
+        kind = hashed(page, tag[TAG_TYPE], tag[TAG_TYPE] + 8, 0)
+        if kind == MATH_MML:
+            return at
+        if kind == MATH_TEX:
+            put_formula(page, at, stop, doc, tables)
     return after_sign(page, stop, size)
-
-
-@compiled
-def _is_tex(page: np.ndarray, at: int) -> bool:
-    return hashed(page, at, at + 8, 0) == MATH_TEX
-
-
-@compiled
-def _formula(page: np.ndarray, at: int, size: int, name: int, name_end: int, doc: Doc, tables: Tables) -> int:
-    """The TeX that a math element carries, in its place; the place after the element, or 0 where it carries none."""
-    stop = raw_end(page, at, size, name, name_end)
-    while at < stop:
-        if page[at] == 60 and page[at + 1] == 97 and hashed(page, at + 1, at + 11, 0) == ANNOTATION:
-            start = after_sign(page, at, stop)
-            if _names_tex(page, at, start):
-                end = start
-                while end < stop and page[end] != 60:
-                    end += 1
-                put_formula(page, start, end, doc, tables)
-                return after_sign(page, stop, size)
-        at += 1
-    return 0
-
-
-@compiled
-def _names_tex(page: np.ndarray, at: int, stop: int) -> bool:
-    for place in range(at, stop - 5):
-        if page[place] == 120 and page[place + 1] == 45 and page[place + 2] == 116 and page[place + 3] == 101:  # x-te
-            return True
-    return False
 
 
 @compiled
@@ -327,4 +335,4 @@ def _table_part(doc: Doc, ident: int, tables: Tables) -> bool:
     return True
 
 
-MATH_TEX, ANNOTATION = name_hash(b"math/tex"), name_hash(b"annotation")
+MATH_TEX, MATH_MML = name_hash(b"math/tex"), name_hash(b"math/mml")

@@ -29,7 +29,7 @@ _RAW = ("script", "style", "iframe", "noembed", "noframes", "xmp", "textarea", "
 """Elements that hold no tags: their end is the first closing tag of their name."""
 _DROPPED = (
     *("noscript", "template", "svg", "object", "select", "button"),
-    *("canvas", "audio", "video", "map", "datalist"),
+    *("canvas", "audio", "video", "map", "datalist", "annotation", "annotation-xml", "mphantom", "rp", "mjx-math"),
 )
 """Elements with tags in them whose text is not the page's text."""
 _FORMATTING = ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "form")
@@ -40,7 +40,22 @@ _INLINE = (
     *("strike", "sup", "time", "tt", "u", "var", "wbr", "img", "input", "script", "style", "noscript", "svg"),
     *("template", "math", "mi", "mo", "mn", "mrow", "msup", "msub", "mfrac", "msqrt", "mtext", "semantics"),
     *("annotation", "mspace", "mover", "munder", "mtable", "mtr", "mtd", "msubsup", "munderover", "mstyle", "mroot"),
+    *(
+        "annotation-xml",
+        "mphantom",
+        "mpadded",
+        "menclose",
+        "merror",
+        "ms",
+        "mmultiscripts",
+        "mjx-math",
+        "mjx-container",
+    ),
 )
+_PARTED = ("mfrac", "mroot", "msup", "msub", "msubsup", "mover", "munder", "munderover")
+"""Elements of formulas whose parts mean something by their order."""
+_TOKENS = ("mi", "mn", "mo", "ms", "mtext", "msqrt", "mroot")
+"""Parts of formulas that need no brackets, or bring their own."""
 _CLOSES_P = (
     *("address", "article", "aside", "blockquote", "center", "details", "dialog", "dir", "div", "dl", "fieldset"),
     *("figcaption", "figure", "footer", "header", "hgroup", "main", "menu", "nav", "ol", "p", "search", "section"),
@@ -107,9 +122,18 @@ ELEMENTS = (
 H1, H6 = ELEMENTS.index("h1"), ELEMENTS.index("h6")
 TBODY, THEAD, TFOOT, RT, RP = (ELEMENTS.index(name) for name in ("tbody", "thead", "tfoot", "rt", "rp"))
 
+IMG, SUP, MTD, MFRAC, MSQRT, MROOT, MSUP, MSUBSUP, MOVER, MUNDER, MUNDEROVER, MJX = (
+    ELEMENTS.index(name)
+    for name in (
+        *("img", "sup", "mtd", "mfrac", "msqrt", "mroot", "msup", "msubsup", "mover", "munder", "munderover"),
+        "mjx-container",
+    )
+)
+
 VOID, RAW, DROPPED, FORMATTING, INLINE, CLOSES_P, SCOPE, TABLE_PART, ROOT, HEADING, SPECIAL, UNHINTED, LIST = (
     1 << bit for bit in range(13)
 )
+NOTED, PARTED, TOKEN = (1 << bit for bit in range(13, 16))
 _FLAGS = {
     VOID: _VOID,
     RAW: _RAW,
@@ -124,13 +148,19 @@ _FLAGS = {
     SPECIAL: [name for name in ELEMENTS[1:] if name not in _INLINE and name not in _FREE and name not in _DROPPED],
     UNHINTED: ("a", "img", "b", "i", "em", "strong", *_ROOTS),
     LIST: ("ul", "ol", "dl", "table"),
+    NOTED: ("math", "img", "sup", "rt"),
+    PARTED: _PARTED,
+    TOKEN: _TOKENS,
 }
 
-(ATTRIBUTE, CLASS, WORD) = (1, 2, 3)
+(ATTRIBUTE, CLASS, WORD, FORMULA) = (1, 2, 3, 4)
 """Seeds of hashes."""
-(HINT, STYLE, HIDDEN, ARIA_HIDDEN, HREF, TYPE, AMOUNT, ROWSPAN) = range(1, 9)
+(HINT, STYLE, HIDDEN, ARIA_HIDDEN, HREF, TYPE, AMOUNT, ROWSPAN, ALT, CLASSES) = range(1, 11)
 ATTRIBUTES = {
-    **dict.fromkeys(("class", "id", "role", "itemprop", "data-component", "name"), HINT),
+    **dict.fromkeys(("id", "role", "itemprop", "data-component", "name"), HINT),
+    "class": CLASSES,
+    "alt": ALT,
+    "alttext": ALT,
     "style": STYLE,
     "hidden": HIDDEN,
     "aria-hidden": ARIA_HIDDEN,
@@ -167,6 +197,18 @@ CLASS_HINTS = {
 UNSEEN = 1 << len(CLASS_HINTS)
 """The bit of an element that is hidden."""
 HINT_COUNT, ABOVE_COUNT, ELEMENT_COUNT = len(CLASS_HINTS) + 1, len(ABOVE), len(ELEMENTS)
+COPY = 1 << HINT_COUNT
+"""The bit of an element that draws a formula which stands beside it as TeX or MathML."""
+COPY_WORDS = ("katex", "mathjax", "mjx")
+"""Words of class names that such an element may have."""
+IS_COPY, IS_TEX = 1, 2
+FORMULA_CLASSES = {
+    **dict.fromkeys(("katex-html", "mathjax", "mathjax_preview", "mathjax_display", "mathjax_svg"), IS_COPY),
+    **dict.fromkeys(("mathjax_svg_display", "mathjax_chtml", "mjx_assistive_mathml"), IS_COPY),
+    **dict.fromkeys(("tex", "latex", "math"), IS_TEX),
+    **dict.fromkeys(("mwe-math-fallback-image-inline", "mwe-math-fallback-image-display"), IS_TEX),
+}
+"""Whole class names, of such an element and of an image whose alternative text is TeX."""
 TEXT_HINTS = {
     "stop": "the and of to in is that was for with on as it he she they but der die und das ist den "
     "von zu mit nicht ein eine auf la le et les des que en el los un una est pas pour nie na "
@@ -216,7 +258,9 @@ def tables() -> Tables:
     for row, names in ((1, ABOVE), (2, OWN)):
         elements[row] = [names.index(name) if name in names else -1 for name in ELEMENTS]
     names = {name_hash(name.encode()): number for number, name in enumerate(ELEMENTS) if name}
-    for seed, table in ((ATTRIBUTE, ATTRIBUTES), (CLASS, _bits(CLASS_HINTS)), (WORD, _bits(TEXT_HINTS))):
+    classes = _bits(CLASS_HINTS) | dict.fromkeys(COPY_WORDS, COPY)
+    seeded = ((ATTRIBUTE, ATTRIBUTES), (CLASS, classes), (WORD, _bits(TEXT_HINTS)), (FORMULA, FORMULA_CLASSES))
+    for seed, table in seeded:
         names |= {name_hash(name.encode(), seed): value for name, value in table.items()}
     points = [(name, ord(said[0]) | (ord(said[1]) << 21 if said[1:] else 0)) for name, said in html5.items()]
     entities = {name_hash(name.encode()): value for name, value in points}

@@ -4,10 +4,12 @@ import numpy as np
 
 from data.compiled import compiled
 from data.page.names import (
+    ALT,
     AMOUNT,
     ARIA_HIDDEN,
     ATTRIBUTE,
     CLASS,
+    CLASSES,
     HIDDEN,
     HINT,
     HREF,
@@ -26,7 +28,7 @@ VALUE_BYTES = 600
 (TAG_NAME, TAG_CODE, TAG_NAME_END, TAG_BITS, TAG_SELF, TAG_HREF, TAG_HREF_END, TAG_TYPE, TAG_TYPE_END, TAG_COUNT) = (
     range(10)
 )
-(TAG_AMOUNT, TAG_ROWS) = (10, 11)
+(TAG_AMOUNT, TAG_ROWS, TAG_ALT_END, TAG_CLASS_END, TAG_ALT, TAG_CLASS) = range(10, 16)
 """What `read_tag` writes of a tag; an amount is the columns of a cell or the first number of a list."""
 MOST_AMOUNT = 1_000_000
 
@@ -65,6 +67,7 @@ def read_tag(page: np.ndarray, at: int, size: int, hinted: bool, tag: np.ndarray
     """The attributes of a start tag from the end of its name on. The place after it; `size` if it has no end."""
     tag[TAG_BITS] = tag[TAG_SELF] = tag[TAG_HREF] = tag[TAG_TYPE] = tag[TAG_COUNT] = 0
     tag[TAG_AMOUNT] = tag[TAG_ROWS] = 1
+    tag[TAG_ALT_END] = tag[TAG_CLASS_END] = 0
     while at < size:
         byte = page[at]
         if byte == 62:  # >
@@ -119,9 +122,13 @@ def _take(page: np.ndarray, kind: int, start: int, stop: int, hinted: bool, tag:
         tag[TAG_AMOUNT] = _amount(page, start, stop)
     elif kind == ROWSPAN:
         tag[TAG_ROWS] = _amount(page, start, stop)
-    elif not hinted:
+    elif kind == ALT:
+        tag[TAG_ALT], tag[TAG_ALT_END] = start, stop
+    elif kind == CLASSES:
+        tag[TAG_CLASS], tag[TAG_CLASS_END] = start, stop
+    if not hinted:
         return
-    elif kind == HINT:
+    if kind in (HINT, CLASSES):
         tag[TAG_BITS] |= _class_bits(page, start, min(stop, start + VALUE_BYTES), tables)
     elif (
         kind == HIDDEN

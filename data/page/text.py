@@ -174,15 +174,25 @@ def _put_sign(doc: Doc, point: int) -> None:
 
 @compiled
 def put_formula(page: np.ndarray, at: int, stop: int, doc: Doc, tables: Tables) -> None:
-    """TeX between dollars, blanks at its ends left out."""
+    """TeX between dollars; blanks and dollars at its ends are left out."""
     while at < stop and is_blank(page[at]):
         at += 1
     while stop > at and is_blank(page[stop - 1]):
         stop -= 1
+    while at + 1 < stop and page[at] == DOLLAR and page[stop - 1] == DOLLAR:
+        at, stop = at + 1, stop - 1
     linked, code = in_link(doc), doc.counts[PRE] > 0
     put_point(DOLLAR, doc, linked, code)
     put_text(page, at, stop, doc, tables)
     put_point(DOLLAR, doc, linked, code)
+
+
+@compiled
+def put_signs(signs: int, doc: Doc) -> None:
+    """ASCII signs of a formula, the first in the lowest byte."""
+    while signs:
+        put_point(signs & 255, doc, in_link(doc), doc.counts[PRE] > 0)
+        signs >>= 8
 
 
 @compiled

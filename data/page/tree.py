@@ -14,6 +14,7 @@ from data.page.names import (
     ABOVE_COUNT,
     BLOCKQUOTE,
     BODY,
+    COPY,
     DROPPED,
     ELEMENT_COUNT,
     HEADING,
@@ -38,6 +39,8 @@ from data.page.scan import TAG_AMOUNT, TAG_ROWS
 )
 (RAW_BEGIN, HREFS, DEEPEST, MOST_ATTRIBUTES, COVERED_IN) = range(13, 18)
 """Places in `Doc.n`."""
+(FORMULA_END, MATH_END) = (20, 21)
+"""Where the text of the last math element ends in `text`, and where a math element was last seen to end in the page."""
 (NO_FAILURE, TOO_DEEP, TOO_MANY_TAGS, TOO_MANY_ATTRIBUTES) = range(4)
 
 
@@ -54,8 +57,8 @@ COLUMNS = PLACE + 9
 """Columns of `Doc.block`: the element that its first words lie in, where its text begins in `text` and `raw`,
 characters that are not blank and those in links, depth, whether it follows a line break, and then how many
 elements of ABOVE and with which kinds of class name are around it."""
-(ELEMENT, NUMBER, HASH, CLOSED) = range(4)
-"""Columns of `Doc.stack`."""
+(ELEMENT, NUMBER, HASH, CLOSED, PARTS, BRACKET) = range(6)
+"""Columns of `Doc.stack`; the last two are those of a formula: parts begun, and whether a bracket is to be closed."""
 COLUMNS_AT_MOST = 64
 """Of a table; cells beyond follow one another."""
 ABOVE_AT = ELEMENT_COUNT
@@ -89,23 +92,25 @@ class Doc(NamedTuple):
 def new_doc(size: int, tags: int, depth: int) -> Doc:
     """For a page of so many bytes, tags and nested elements."""
     doc = Doc(
-        np.zeros(20, np.int64),
+        np.zeros(22, np.int64),
         np.empty((tags + 2, COLUMNS), np.int32),
         np.empty((tags + 3, AROUND + ABOVE_COUNT + HINT_COUNT), np.int32),
         np.empty(size + 16, np.uint8),
         np.empty(size + 16, np.uint8),
         np.empty(2048, np.uint8),
         np.empty(size + 16, np.uint8),
-        np.empty((depth + 4, 4), np.int64),
-        np.zeros(ELEMENT_COUNT + ABOVE_COUNT + HINT_COUNT, np.int64),
-        np.zeros(12, np.int64),
+        np.empty((depth + 4, 6), np.int64),
+        np.zeros(ELEMENT_COUNT + ABOVE_COUNT + HINT_COUNT + 1, np.int64),
+        np.zeros(16, np.int64),
         np.zeros(COLUMNS_AT_MOST, np.int64),
     )
+    doc.n[FORMULA_END] = doc.n[MATH_END] = -1
     doc.n[NODES] = doc.n[STACK] = 1
     doc.node[0, :] = 0
     doc.node[0, IDENT] = doc.stack[0, NUMBER] = BODY
     doc.node[0, WITHIN] = doc.node[0, ROW] = doc.node[0, CELL] = doc.node[0, IN_LIST] = -1
     doc.stack[0, ELEMENT] = doc.stack[0, HASH] = doc.stack[0, CLOSED] = 0
+    doc.stack[0, PARTS] = doc.stack[0, BRACKET] = 0
     doc.block[0, START] = 0
     return doc
 
@@ -124,6 +129,7 @@ def push(doc: Doc, ident: int, code: np.uint64, bits: int, flags: int, above: in
     n[STACK] += 1
     doc.stack[top, ELEMENT], doc.stack[top, NUMBER] = number, ident
     doc.stack[top, HASH], doc.stack[top, CLOSED] = np.int64(code), 0
+    doc.stack[top, PARTS] = doc.stack[top, BRACKET] = 0
     _count(doc, ident, bits, flags, above, 1)
     node, outer = doc.node[number], doc.node[parent]
     node[IDENT], node[PARENT], node[BITS], node[FIRST], node[ORDINAL] = ident, parent, bits, n[BLOCKS], 0
@@ -184,7 +190,7 @@ def _begin_cell(doc: Doc, node: np.ndarray, row: int, table: int) -> None:
 def _count(doc: Doc, ident: int, bits: int, flags: int, above: int, change: int) -> None:
     """An element opens (1) or ends (-1)."""
     doc.counts[ident] += change
-    if flags & DROPPED:
+    if flags & DROPPED or bits & COPY:
         doc.n[HIDDEN] += change
     if above >= 0:
         doc.counts[ABOVE_AT + above] += change
