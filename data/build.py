@@ -36,6 +36,7 @@ from data.notices import check_writable, warn_if_empty
 from data.publish import described, publish
 from data.reading import damage_told, read_sources
 from data.run.executors import execute
+from data.run.pool import Crew
 from data.shards import FindEdits, OnKept, ShardPlan, WriteShards, emptied_by_edits
 from data.sources.inputs import resolve_inputs
 from data.sources.records import Source
@@ -66,7 +67,8 @@ def build(config: CorpusConfig, home: Home, command: str = "") -> Built:
                 return Built(_found(job), fresh=False)
             stack.enter_context(hold(lock_of(job.folder)))
             start_afresh_if_other(job)
-        record = _run(job)
+        with Crew() as job.crew:
+            record = _run(job)
     warn_if_empty(record, job.folder)
     return Built(record, fresh=True)
 
@@ -90,7 +92,7 @@ def plan(config: CorpusConfig, home: Home) -> tuple[list[Source], Job]:
 def _run(job: Job) -> Record:
     job.earlier = earlier_parts(job.home, job.config.dedup.against)
     with job.timed("read"):
-        units, job.workers_cpu_s = read_sources(job.config, job.home, job.sources)
+        units, job.workers_cpu_s = read_sources(job.config, job.home, job.sources, job.crew)
     execution = job.config.execution
     memory_gb = execution.memory_gb * execution.processes
     parts = [unit.part for unit in units]
@@ -178,6 +180,7 @@ def _execute(job: Job, stage: str, step: OnKept | Sign, tasks: int, documents: i
             logs=job.work / "logs",
             on_progress=progress.advance,
             missing=lambda: sum(not step.output(task).exists() for task in range(tasks)),
+            crew=job.crew,
         )
 
 

@@ -23,6 +23,7 @@ from catalog.records import (
 from data.corpus import CorpusConfig
 from data.dedup.earlier import EarlierPart, earlier_inputs
 from data.intake import read_key
+from data.run.pool import Crew
 from data.sources.records import Source
 
 BUILD = "build.json"
@@ -40,6 +41,8 @@ class Job:
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Wall and CPU seconds by stage."""
     workers_cpu_s: float = 0.0
+    crew: Crew | None = None
+    """The workers of all stages."""
     command: str = ""
     earlier: list[EarlierPart] = field(default_factory=list)
     """Parts that the build is matched against."""

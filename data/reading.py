@@ -21,7 +21,7 @@ from data.corpus import CorpusConfig
 from data.intake import Unit, finish_intake, intake_folder, read_key, store_outcome
 from data.read import read_pipeline
 from data.run.executors import execute
-from data.run.pool import Death
+from data.run.pool import Crew, Death
 from data.sources.inputs import plan_spans
 from data.sources.records import Source, Span
 
@@ -31,8 +31,10 @@ BLAMED_AFTER = 2
 MOST_BLAMED = 1000
 
 
-def read_sources(config: CorpusConfig, home: Home, sources: list[Source]) -> tuple[list[Unit], float]:
-    """Read what is missing; no finished part is read again.
+def read_sources(
+    config: CorpusConfig, home: Home, sources: list[Source], crew: Crew | None = None
+) -> tuple[list[Unit], float]:
+    """Read what is missing, by the workers of a crew; no finished part is read again.
 
     Gives every unit of every source, in order of source and span, and the workers' CPU seconds.
     """
@@ -43,7 +45,7 @@ def read_sources(config: CorpusConfig, home: Home, sources: list[Source]) -> tup
     cpu_s = 0.0
     try:
         while missing:
-            cpu_s += _read(config, missing)
+            cpu_s += _read(config, missing, crew)
             missing = [unit for unit in missing if not unit.part.exists()]
     finally:
         for units in fresh:
@@ -117,7 +119,7 @@ def _size(unit: Unit) -> int:
     return unit.source.size_bytes if unit.span.stop is None else unit.span.stop - unit.span.first
 
 
-def _read(config: CorpusConfig, units: list[Unit]) -> float:
+def _read(config: CorpusConfig, units: list[Unit], crew: Crew | None) -> float:
     """One pass over the missing units, with progress; records that end their worker again and again are blamed."""
     blame = _Blame(units)
     with stage_progress("read", total=_records(units), unit="records") as progress:
@@ -129,6 +131,7 @@ def _read(config: CorpusConfig, units: list[Unit]) -> float:
             on_death=blame,
             on_progress=progress.advance,
             missing=lambda: sum(not unit.part.exists() for unit in units),
+            crew=crew,
         )
 
 

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from catalog.config import Config
 from catalog.errors import WorkerLost
-from data.run.pool import Death, Pool
+from data.run.pool import Crew, Death, Pool
 
 SLURM_POLL_S = 15.0
 
@@ -53,9 +53,11 @@ class Careful(PipelineStep):
 class LocalExecutor(PipelineExecutor):
     """Run a datatrove pipeline's tasks on supervised local processes."""
 
-    def __init__(self, pipeline: list[PipelineStep], tasks: int, execution: Execution, logs: Path) -> None:
+    def __init__(
+        self, pipeline: list[PipelineStep], tasks: int, execution: Execution, logs: Path, crew: Crew | None = None
+    ) -> None:
         super().__init__(list(pipeline), str(logs), skip_completed=False)
-        self.tasks, self.execution = tasks, execution
+        self.tasks, self.execution, self.crew = tasks, execution, crew
         self.on_death: Callable[[Death], None] = _ignore
         self.on_progress: Callable[[int], None] = _ignore
         self.cpu_s = 0.0
@@ -78,13 +80,14 @@ class LocalExecutor(PipelineExecutor):
         for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"):
             os.environ.setdefault(name, "1")  # a process a core: threads inside would only compete
         worker = copy(self)
-        worker.on_death = worker.on_progress = _ignore
+        worker.on_death, worker.on_progress, worker.crew = _ignore, _ignore, None
         pool = Pool(
             worker._attempt,
             workers=min(self.execution.processes, self.tasks),
             record_timeout_s=self.execution.record_timeout_s,
             on_death=self.on_death,
             on_progress=self.on_progress,
+            crew=self.crew,
         )
         pool.run(range(self.tasks))
         self.cpu_s = pool.cpu_s
@@ -117,15 +120,16 @@ def execute(
     on_death: Callable[[Death], None] = _ignore,
     on_progress: Callable[[int], None] = _ignore,
     missing: Callable[[], int] = lambda: 0,
+    crew: Crew | None = None,
 ) -> float:
     """Run a pipeline where the execution says; gives the workers' CPU seconds where they are known.
 
-    `missing` counts the outputs that are not there yet (for Slurm).
+    `missing` counts the outputs that are not there yet (for Slurm); `crew` are workers of this machine to take.
     """
     if not tasks:
         return 0.0
     if execution.executor == "local":
-        local = LocalExecutor(pipeline, tasks, execution, logs)
+        local = LocalExecutor(pipeline, tasks, execution, logs, crew)
         local.on_death, local.on_progress = on_death, on_progress
         local.run()
         return local.cpu_s

@@ -3,8 +3,13 @@
     >>> pool = Pool(function, workers=2)
     >>> pool.run(range(100), on_done=print)
 
-Workers are forked from a clean server process that has imported what they need: a new one costs milliseconds. They die
-with their parent: each holds the read end of a pipe whose write end only the parent has.
+    >>> with Crew() as crew:                     # the same workers for one function after the other
+    ...     Pool(read, workers=2, crew=crew).run(range(100))
+    ...     Pool(write, workers=2, crew=crew).run(range(9))
+
+Workers are forked from a clean server process that has imported what they need: a new one costs some 20 ms, most of
+them for memory that is copied when it is first touched. They die with their parent: each holds the read end of a pipe
+whose write end only the parent has.
 """
 
 import multiprocessing
@@ -14,7 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -49,6 +54,44 @@ class _Worker:
     slots: Any
     task: int | None = None
     reason: str = "killed"
+    function: bytes = b""
+    """What it was given last."""
+    cpu_before: float = 0.0
+    """CPU seconds that it had taken before the run at hand."""
+
+
+class Crew:
+    """Workers that outlive a pool; for as long as this is entered."""
+
+    def __init__(self) -> None:
+        self.live: list[_Worker] = []
+
+    def __enter__(self) -> "Crew":
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOAD)
+        self._lifeline, self._lifeline_writer = self._context.Pipe(duplex=False)
+        return self
+
+    def add(self) -> None:
+        """Start another worker."""
+        ours, theirs = self._context.Pipe()
+        slots = RawArray("q", heartbeat.WIDTH)
+        process = self._context.Process(target=_work, args=(theirs, slots, self._lifeline), daemon=True)
+        process.start()
+        theirs.close()
+        self.live.append(_Worker(process, ours, slots))
+
+    def __exit__(self, *error: object) -> None:
+        self._lifeline_writer.close()
+        self._lifeline.close()
+        deadline = time.monotonic() + 2
+        for worker in self.live:
+            worker.pipe.close()
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self.live.clear()
 
 
 @dataclass
@@ -66,8 +109,9 @@ class Pool:
     on_death: Callable[[Death], None] = lambda death: None
     on_progress: Callable[[int], None] = lambda done: None
     """Told how many more records the workers have done."""
+    crew: Crew | None = None
+    """Whose workers to take; by default its own, for one run."""
     _attempts: dict[int, int] = field(default_factory=dict)
-    _live: list[_Worker] = field(default_factory=list)
     cpu_s: float = 0.0
     """CPU seconds that the workers took, once `run` is over."""
     _done_by_the_dead: int = 0
@@ -76,18 +120,21 @@ class Pool:
     def run(self, tasks: Iterable[int], on_done: Callable[[int, object], None] = lambda task, result: None) -> None:
         """Run every task, in this order as workers come free. Raises what the first failing task raised."""
         waiting, errors = deque(tasks), []
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOAD)
-        self._lifeline, self._lifeline_writer = self._context.Pipe(duplex=False)
-        try:
-            while waiting or any(worker.task is not None for worker in self._live):
-                self._hand_out(waiting)
-                self._collect(waiting, errors, on_done)
-                self._stop_hanging()
+        self._payload = dill.dumps(self.function, recurse=False)
+        with ExitStack() as stack:
+            self._crew = self.crew or stack.enter_context(Crew())
+            self._live = self._crew.live
+            for worker in self._live:
+                worker.cpu_before, worker.slots[heartbeat.DONE] = heartbeat.read(worker.slots).cpu_s, 0
+            try:
+                while waiting or any(worker.task is not None for worker in self._live):
+                    self._hand_out(waiting)
+                    self._collect(waiting, errors, on_done)
+                    self._stop_hanging()
+                    self._report()
                 self._report()
-            self._report()
-        finally:
-            self._stop_all()
+            finally:
+                self.cpu_s += sum(map(_cpu_of, self._live))
         if errors:
             raise errors[0]
 
@@ -98,28 +145,19 @@ class Pool:
             self._reported = done
 
     def _hand_out(self, waiting: deque[int]) -> None:
-        for worker in self._live:
+        wanted = sum(worker.task is not None for worker in self._live) + len(waiting)
+        while len(self._live) < min(self.workers, wanted):
+            self._crew.add()
+        for worker in self._live[: self.workers]:
             if worker.task is None and waiting:
                 self._give(worker, waiting.popleft())
-        while waiting and len(self._live) < self.workers:
-            worker = self._start()
-            self._live.append(worker)
-            self._give(worker, waiting.popleft())
 
     def _give(self, worker: _Worker, task: int) -> None:
         self._attempts[task] = self._attempts.get(task, 0) + 1
         worker.task = task
         with suppress(BrokenPipeError, ConnectionResetError):  # it died idle: _bury gives the task to another
-            worker.pipe.send((task, self._attempts[task]))
-
-    def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        slots = RawArray("q", heartbeat.WIDTH)
-        payload = dill.dumps(self.function, recurse=False)
-        process = self._context.Process(target=_work, args=(theirs, slots, self._lifeline, payload), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours, slots)
+            worker.pipe.send((self._payload if worker.function != self._payload else None, task, self._attempts[task]))
+            worker.function = self._payload
 
     def _collect(
         self, waiting: deque[int], errors: list[BaseException], on_done: Callable[[int, object], None]
@@ -153,7 +191,7 @@ class Pool:
         last = heartbeat.read(worker.slots)
         self._live.remove(worker)
         self._done_by_the_dead += last.done
-        self.cpu_s += last.cpu_s
+        self.cpu_s += _cpu_of(worker)
         worker.pipe.close()
         if worker.task is None:
             return
@@ -176,30 +214,23 @@ class Pool:
                 worker.reason = "wall_clock"
                 worker.process.kill()
 
-    def _stop_all(self) -> None:
-        self._lifeline_writer.close()
-        self._lifeline.close()
-        deadline = time.monotonic() + 2
-        for worker in self._live:
-            self.cpu_s += heartbeat.read(worker.slots).cpu_s
-            worker.pipe.close()
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-        self._live.clear()
+
+def _cpu_of(worker: _Worker) -> float:
+    return heartbeat.read(worker.slots).cpu_s - worker.cpu_before
 
 
-def _work(pipe: Connection, slots: Any, lifeline: Connection, payload: bytes) -> None:
+def _work(pipe: Connection, slots: Any, lifeline: Connection) -> None:
     """The life of a worker: take a task, do it, send back (error, result); end when the parent ends."""
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     heartbeat.attach(slots)
-    function = dill.loads(payload)
+    function: Callable[[int, int], object] | None = None
     while True:
         try:
-            task, attempt = pipe.recv()
+            payload, task, attempt = pipe.recv()
         except (EOFError, OSError):
             return
+        function = dill.loads(payload) if payload else function
+        assert function
         try:
             answer = (None, function(task, attempt))
         except Exception as error:  # the boundary of the process: the error goes to the parent, which raises it

@@ -3,6 +3,8 @@
 An n-gram is repeated only where its two (n-1)-grams are, so that each length looks only at what the last one left.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from data.compiled import compiled, entry
@@ -10,6 +12,13 @@ from data.compiled import compiled, entry
 LEAST, TOP, DUPLICATE, MOST = 2, 4, 5, 10
 """Most frequent n-grams of 2 to 4 words; repeated ones of 5 to 10."""
 FREE = -1
+
+
+class Table(NamedTuple):
+    """Pairs of numbers with the number that stands for each, by open addressing; a place with FREE is empty."""
+
+    keys: np.ndarray
+    numbers: np.ndarray
 
 
 @entry
@@ -25,9 +34,9 @@ def ngram_chars(ids: np.ndarray, sizes: np.ndarray, first: np.ndarray, lengths: 
     places = 16
     while places < 2 * longest:
         places *= 2
-    table = np.empty((places, 2), np.int64)
-    runs = np.empty((longest + 1, 2), np.int64)
-    groups = np.empty((longest + 1, 2), np.int64)
+    table = Table(np.empty(places, np.int64), np.empty(places, np.int32))
+    runs = np.empty((longest + 1, 2), np.int32)
+    groups = np.empty((longest + 1, 2), np.int32)
     chars = np.zeros((MOST - LEAST + 1, texts), np.float64)
     for text in range(texts):
         _text(ids, sizes, first[text], first[text + 1], lengths, runs, table, groups, chars[:, text])
@@ -42,7 +51,7 @@ def _text(
     stop: int,
     lengths: np.ndarray,
     runs: np.ndarray,
-    table: np.ndarray,
+    table: Table,
     groups: np.ndarray,
     chars: np.ndarray,
 ) -> None:
@@ -62,7 +71,7 @@ def _text(
 
 
 @compiled
-def _longer(runs: np.ndarray, count: int, table: np.ndarray, groups: np.ndarray) -> tuple[int, int, int]:
+def _longer(runs: np.ndarray, count: int, table: Table, groups: np.ndarray) -> tuple[int, int, int]:
     """From the repeated (n-1)-grams the n-grams that are repeated. How many; where the most frequent begins; how often.
 
     Of equally frequent ones, the one that comes first.
@@ -80,27 +89,26 @@ def _longer(runs: np.ndarray, count: int, table: np.ndarray, groups: np.ndarray)
 
 
 @compiled
-def _numbered(runs: np.ndarray, count: int, table: np.ndarray, groups: np.ndarray) -> int:
+def _numbered(runs: np.ndarray, count: int, table: Table, groups: np.ndarray) -> int:
     """Neighbours joined, equal ones under one number; how many. `groups` counts the members of each."""
     size = 16
     while size < 2 * count:
         size *= 2
     mask, found, kinds = size - 1, 0, 0
-    for place in range(size):
-        table[place, 1] = FREE
+    table.numbers[:size] = FREE
     for index in range(count - 1):
         if runs[index + 1, 0] != runs[index, 0] + 1:
             continue
-        key = runs[index, 1] << 32 | runs[index + 1, 1]
+        key = np.int64(runs[index, 1]) << 32 | np.int64(runs[index + 1, 1])
         mixed = key * 0x14D049BB133111EB
         place = (mixed ^ mixed >> 32) & mask
-        while table[place, 1] != FREE and table[place, 0] != key:
+        while table.numbers[place] != FREE and table.keys[place] != key:
             place = (place + 1) & mask
-        if table[place, 1] == FREE:
-            table[place, 0], table[place, 1] = key, kinds
+        if table.numbers[place] == FREE:
+            table.keys[place], table.numbers[place] = key, kinds
             groups[kinds, 0] = 0
             kinds += 1
-        number = table[place, 1]
+        number = table.numbers[place]
         groups[number, 0] += 1
         runs[found, 0], runs[found, 1] = runs[index, 0], number
         found += 1

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.errors import Unbalanced, WorkerLost
 from data.run import heartbeat
-from data.run.pool import Death, Pool
+from data.run.pool import Crew, Death, Pool
 
 
 class Scripted:
@@ -68,6 +68,36 @@ def test_one_exception_loses_no_other_work_and_keeps_its_type():
 def test_a_task_that_kills_every_worker_is_given_up_with_a_word():
     with pytest.raises(WorkerLost, match="task 0"):
         run(Pool(Scripted({0: "die"}, always=True), workers=1), 2)
+
+
+def whoami(task: int, attempt: int) -> int:
+    heartbeat.advance(1)
+    return os.getpid()
+
+
+def test_a_crew_works_for_one_pool_after_the_other():
+    """The same processes, each pool's own progress and CPU seconds; one that died between them is replaced."""
+    with Crew() as crew:
+        steps: list[int] = []
+        first = Pool(whoami, workers=2, crew=crew)
+        pids = set(run(first, 8).values())
+        assert run(Pool(Scripted({}), workers=2, on_progress=steps.append, crew=crew), 6) == {
+            n: 2 * n for n in range(6)
+        }
+        assert sum(steps) == 6
+        assert {worker.process.pid for worker in crew.live} >= pids
+        assert set(run(Pool(whoami, workers=1, crew=crew), 4).values()) <= {crew.live[0].process.pid}
+        lost = crew.live[0].process
+        lost.kill()
+        lost.join()
+        again = set(run(Pool(whoami, workers=2, crew=crew), 8).values())
+        assert again == {worker.process.pid for worker in crew.live}
+        assert lost.pid not in again
+        with pytest.raises(Unbalanced):
+            run(Pool(Scripted({0: "raise"}), workers=2, crew=crew), 3)
+        assert run(Pool(Scripted({}), workers=2, crew=crew), 3) == {0: 0, 1: 2, 2: 4}
+        live = [worker.process for worker in crew.live]
+    assert not any(process.is_alive() for process in live)
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path):
