@@ -117,6 +117,7 @@ def _speed(crawl: Path, scratch: Path, home: Path, repeats: int, gold: Path | No
 _SPEED = """The peer is the FineWeb recipe of datatrove (trafilatura, language, Gopher repetition, Gopher quality, C4,
 FineWeb, MinHash signatures) in one process. `default crawl` is documentation in English and Chinese, `real pages` are
 news and blogs of html-gold; `English alone` is a WARC of the pages that are English with a score of 0.65 or more.
+A real page has 119 KB, of which a twentieth is text: there nearly all time goes to its tags and to inflating.
 Aim: 25 times stock on the same WARC, both on all pages and on English pages alone."""
 
 
