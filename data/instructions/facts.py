@@ -1,6 +1,6 @@
 """Questions with true answers, taken by rule from pages of the default corpus: the answer stands in the page's text.
 
->>> list(facts(Page("d:1", "docs.millrace.example", "en", "", "h11.Data.size(self)¶\\n\\nThe size in bytes.")))
+>>> list(facts(Page("d:1", "docs.millrace.example", "en", "", "h11.Data.size(self)\\n\\nThe size in bytes.")))
 [Fact(kind='purpose', question='What does h11.Data.size do?', answer='The size in bytes.', …), …]
 """
 
@@ -33,7 +33,7 @@ class Fact(NamedTuple):
 
 MOST_CHARS = 160
 """Of an answer."""
-_SIGNATURE = re.compile(r"(class )?((?:[A-Za-z]\w*\.)(?:\w+\.)*)([A-Za-z]\w*)(\(.*\))?( -> .+)?¶")
+_SIGNATURE = re.compile(r"(class )?((?:[A-Za-z]\w*\.)(?:\w+\.)*)([A-Za-z]\w*)(\(.*\))?( -> .+)?")
 _OPERATION = re.compile(r"[A-Z][a-z]+[A-Za-z0-9]{4,40}")
 _CHINESE_SIGNATURE = re.compile(r"([a-z]\w+)(\(.*\))")
 _VERSION_LINE = re.compile(r"^([\w.-]+) \| (\d+(?:\.\d+)+) \| .+$", re.M)
@@ -60,7 +60,7 @@ def _documentation(page: Page) -> Iterator[Fact]:
     """Functions, methods and classes of a module: purpose, package, signature, defaults, base class."""
     for line, said in pairwise([*(part.strip() for part in page.text.split("\n\n")), ""]):
         match = _SIGNATURE.fullmatch(line)
-        if not match:
+        if not match or not (match[1] or match[4]):  # a name alone is a title or a reference
             continue
         is_class, path, name, arguments, result = match.groups()
         whole = f"{path}{name}"

@@ -11,6 +11,9 @@ from data.instructions.config import DatasetConfig
 from data.instructions.facts import Page, defaults, facts, sentence
 from data.instructions.prepare import assemble
 from data.instructions.questions import derived
+from data.site.docs import _docs_page, _member
+from data.site.source import Doc
+from data.text.extract import extract
 
 DOCS = "docs.millrace.example"
 
@@ -20,7 +23,7 @@ def asked(host, text, title=""):
 
 
 def test_documented_names_give_questions_with_answers_from_the_page():
-    text = "A module.\n\nclass h.Data(Base)¶\n\nHolds bytes of a body.\n\nh.Data.size(self, unit='b', *, n=-1) -> int¶"
+    text = "A module.\n\nclass h.Data(Base)\n\nHolds bytes of a body.\n\nh.Data.size(self, unit='b', *, n=-1) -> int"
     assert asked(DOCS, text) == {
         ("What does h.Data do?", "Holds bytes of a body."),
         ("Which package does h.Data belong to?", "h"),
@@ -30,6 +33,21 @@ def test_documented_names_give_questions_with_answers_from_the_page():
         ("What is the default value of unit in h.Data.size?", "'b'"),
         ("What is the default value of n in h.Data.size?", "-1"),
     }
+
+
+def test_pages_of_the_default_site_say_so_in_their_main_text():
+    """What the extractor leaves of a documented class is what the rules look for."""
+    said = "Holds the bytes of a body until somebody asks for them. It grows as needed, and is emptied when read."
+    size = Doc("method", "size", "(self, unit='b') -> int", "Gives the size in a unit that the caller names. " + said)
+    page = _docs_page("h.Data — h 1.0 documentation", _member(Doc("class", "Data", "(Base)", said, (size,)), "h"), "")
+    kinds = {(fact.kind, fact.answer) for fact in facts(Page("d:1", DOCS, "en", "", extract(page.body.decode()).text))}
+    assert {
+        ("base", "Base"),
+        ("signature", "size(self, unit='b') -> int"),
+        ("default", "'b'"),
+        ("package", "h"),
+    } <= kinds
+    assert ("purpose", "Holds the bytes of a body until somebody asks for them.") in kinds
 
 
 def test_pages_of_other_hosts_have_their_own_rules():
@@ -48,7 +66,7 @@ def test_pages_of_other_hosts_have_their_own_rules():
         ("函数 cut 的参数 hmm 的默认值是什么？", "True"),
         ("函数 cut 的参数 text 是什么？", "待分词的文本"),
     }
-    assert not asked("elsewhere.x", "h.f(x)¶\n\nDoes it.")
+    assert not asked("elsewhere.x", "h.f(x)\n\nDoes it.")
 
 
 def test_what_is_no_plain_sentence_or_value_is_not_asked():
@@ -67,8 +85,8 @@ def shards(tmp_path):
             "host": DOCS,
             "lang": "en",
             "title": "",
-            "text": f"h{number}.f(x, size={number})¶\n\nGives the number {number} of all.\n\n"
-            f"same.f()¶\n\nSays it {number} times.",
+            "text": f"h{number}.f(x, size={number})\n\nGives the number {number} of all.\n\n"
+            f"same.f()\n\nSays it {number} times.",
         }
         for number in range(40)
     ]
