@@ -125,3 +125,18 @@ def _add_pair(home: Home, hf: "PreTrainedModel", tokenizer: Path, seed: int, suf
     place.parent.mkdir(parents=True)
     export(adapted.merge_and_unload(), place, tokenizer=tokenizer, precision="fp32")
     add_record(home, f"merged{suffix}")
+
+
+MILLS = [{"instruction": f"Where is the mill number {n}?", "output": f"At the brook {n}."} for n in range(40)]
+LIKED = [{"prompt": f"Which {n}?", "chosen": f"This {n}.", "rejected": f"That {n}."} for n in range(40)]
+"""Rows of instructions, and of preferences."""
+
+
+def add_dataset(home: Home, folder: Path, name: str, rows: list[dict]) -> None:
+    """A dataset of the home that holds a quarter of its rows out."""
+    from data.instructions.config import DatasetConfig
+    from data.instructions.prepare import prepare
+
+    path = folder / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare(DatasetConfig(name=name, input=(str(path),), held_out=0.25), home)

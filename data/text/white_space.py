@@ -22,7 +22,7 @@ _SETTLED = np.array(
 
 
 def folded(text: str) -> bytes:
-    """`" ".join(unicodedata.normalize("NFC", text).casefold().split())` as UTF-8, in a quarter of the time and less."""
+    """`" ".join(unicodedata.normalize("NFC", text).casefold().split())` as UTF-8, in half the time."""
     raw = text.encode("utf-8", "surrogatepass")
     found, settled = _folded(np.frombuffer(raw + b"\0\0\0", np.uint8), len(raw), False)
     if not settled:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from serving_toys import add_reader, add_shell
+from serving_toys import LIKED, MILLS, add_dataset, add_reader, add_shell
 from toys import dies_with_its_parent, millrace, planted
 
 from catalog.errors import BadInput, MillraceError, NotFound
@@ -12,11 +12,7 @@ from catalog.home import Home
 from catalog.records import Record, now
 from configs.scorers import Question
 from configs.stories.exam import ExamConfig, _scores, described, exam, first_line, questions, settled
-from data.instructions.config import DatasetConfig
-from data.instructions.prepare import prepare
 
-ROWS = [{"instruction": f"Where is the mill number {n}?", "output": f"At the brook {n}."} for n in range(40)]
-PAIRS = [{"prompt": f"Which {n}?", "chosen": f"This {n}.", "rejected": f"That {n}."} for n in range(40)]
 PARROT = """
 import sys
 if "generate" in sys.orig_argv:
@@ -42,24 +38,18 @@ if "generate" in sys.orig_argv:
 """An engine that does not start."""
 
 
-def dataset(home: Home, folder: Path, name: str, rows: list[dict]) -> None:
-    path = folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    prepare(DatasetConfig(name=name, input=(str(path),), held_out=0.25), home)
-
-
 def test_held_out_questions_are_asked_and_no_others(home: Home, tmp_path: Path):
-    dataset(home, tmp_path, "mills", ROWS)
+    add_dataset(home, tmp_path, "mills", MILLS)
     config = ExamConfig(models=("base@1",), dataset="mills")
     held, train = (questions(config, home, split) for split in ("held_out", "train"))
-    assert {one.asked for one in [*held, *train]} == {row["instruction"] for row in ROWS}
+    assert {one.asked for one in [*held, *train]} == {row["instruction"] for row in MILLS}
     assert 0 < len(held) < len(train)
     assert all(one.truth == f"At the brook {one.asked[25:-1]}." for one in held)
     assert questions(config.variant(questions=2), home, "held_out") == held[:2]
 
 
 def test_what_cannot_be_asked_is_refused(home: Home, tmp_path: Path):
-    dataset(home, tmp_path, "liked", PAIRS)
+    add_dataset(home, tmp_path, "liked", LIKED)
     add_shell(home, "base")
     with pytest.raises(BadInput, match="which model"):
         settled(ExamConfig(models=()), home)
@@ -87,7 +77,7 @@ def unrecorded(home: Home, *models: str) -> Path:
 @pytest.fixture
 def two_models(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """Models named base and other whose engine repeats what it is asked."""
-    dataset(home, tmp_path, "mills", ROWS)
+    add_dataset(home, tmp_path, "mills", MILLS)
     for name in ("base", "other"):
         add_reader(home, name)
     monkeypatch.setenv("PYTHONPATH", planted(tmp_path / "parrot", PARROT)["PYTHONPATH"])
@@ -123,7 +113,7 @@ def test_a_model_that_was_made_anew_is_asked_again(two_models: Home, tmp_path: P
 
 
 def test_an_exam_that_is_killed_takes_its_engine_along(home: Home, tmp_path: Path):
-    dataset(home, tmp_path, "mills", ROWS)
+    add_dataset(home, tmp_path, "mills", MILLS)
     add_reader(home, "base")
     command = millrace("exam", "base", "dataset=mills", "--home", str(home.root))
     assert dies_with_its_parent(command, "generate", tmp_path / "plant")

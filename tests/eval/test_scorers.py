@@ -1,19 +1,13 @@
 """What receipts ask of a model: the questions that its own dataset holds out."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving_toys import add_record
+from serving_toys import LIKED, MILLS, add_dataset, add_record
 
 from catalog.home import Home
 from catalog.records import find, write_record
 from configs.scorers import Question, answered, questions_of, tuned_on
-from data.instructions.config import DatasetConfig
-from data.instructions.prepare import prepare
-
-ROWS = [{"instruction": f"Where is the mill number {n}?", "output": f"At the brook {n}."} for n in range(40)]
-PAIRS = [{"prompt": f"Which {n}?", "chosen": f"This {n}.", "rejected": f"That {n}."} for n in range(40)]
 
 
 class Miller:
@@ -21,12 +15,6 @@ class Miller:
 
     def answers(self, asked: Sequence[str], max_tokens: int) -> list[str]:
         return [{"a?": " Yes. ", "b?": "the brook"}.get(one, "") for one in asked]
-
-
-def add(home: Home, folder: Path, name: str, rows: list[dict]) -> None:
-    path = folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    prepare(DatasetConfig(name=name, input=(str(path),), held_out=0.25), home)
 
 
 def tuned(home: Home, name: str, dataset: str, **config: str) -> None:
@@ -37,8 +25,8 @@ def tuned(home: Home, name: str, dataset: str, **config: str) -> None:
 
 
 def test_the_questions_are_those_of_the_nearest_dataset_that_holds_any(home: Home, tmp_path: Path):
-    add(home, tmp_path, "mills", ROWS)
-    add(home, tmp_path, "liked", PAIRS)
+    add_dataset(home, tmp_path, "mills", MILLS)
+    add_dataset(home, tmp_path, "liked", LIKED)
     add_record(home, "base")
     tuned(home, "sft", "mills", parent="base@1")
     tuned(home, "dpo", "liked", parent="sft@1")
